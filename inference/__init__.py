@@ -1,0 +1,1 @@
+"""The inference server: pictures out, and every second, byte and failure accounted for."""

@@ -1,0 +1,115 @@
+"""The HTTP routes. Errors are OpenAI-shaped: ``{"error": {"message", "type", "param", "code"}}``."""
+
+from __future__ import annotations
+
+import math
+from importlib import metadata
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from inference.orders import ImageRequest, InvalidRequest
+from inference.service import ImageService
+from inference.waiting import Refused
+from lightmeter.catalog import ShedReason, WorkerState
+from lightmeter.errors import HistoryError, WorkerError
+
+
+GENERATIONS = "/v1/images/generations"
+_STATUS = {ShedReason.QUEUE_FULL: 429, ShedReason.RATE_LIMIT: 429, ShedReason.DEADLINE: 504}
+_BODY = {
+    "content": {"application/json": {"schema": ImageRequest.model_json_schema()}},
+    "required": True,
+}
+
+
+def create_app(service: ImageService) -> FastAPI:
+    """Build the application around a service."""
+    app = FastAPI(title="lightmeter", version=metadata.version("lightmeter"))
+    _add_generation(app, service)
+    _add_health(app, service)
+    _add_errors(app)
+    return app
+
+
+def _add_generation(app: FastAPI, service: ImageService) -> None:
+    @app.post(GENERATIONS, openapi_extra={"requestBody": _BODY}, summary="Make pictures.")
+    async def generate(request: Request) -> Response:
+        body = await _read(request, service.settings.max_body_bytes)
+        if body is None:
+            limit = service.settings.max_body_bytes
+            return _error(
+                413, f"the body is larger than {limit} bytes", "invalid_request_error", field="body"
+            )
+        return Response(await service.generate(body), media_type="application/json")
+
+
+async def _read(request: Request, limit: int) -> bytes | None:
+    """Read the body; None as soon as it is known to exceed the limit."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > limit:
+        return None
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            return None
+    return bytes(body)
+
+
+def _add_health(app: FastAPI, service: ImageService) -> None:
+    @app.get("/healthz", summary="The process lives.")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", summary="The model is loaded and a worker is ready.")
+    async def readyz() -> JSONResponse:
+        states = {state.value: service.pool.count(state) for state in WorkerState}
+        ready = service.pool.able > 0 and not service.draining
+        headers = {} if ready else {"Retry-After": "1"}
+        return JSONResponse({"ready": ready, "workers": states}, 200 if ready else 503, headers)
+
+    @app.get("/version", summary="What is running.")
+    async def version() -> dict[str, Any]:
+        return {
+            "version": metadata.version("lightmeter"),
+            "model": service.model,
+            "service": service.name,
+        }
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Translate our errors into honest status codes: the one table of them."""
+
+    @app.exception_handler(InvalidRequest)
+    async def invalid(_: Request, error: InvalidRequest) -> JSONResponse:
+        return _error(422, str(error), "invalid_request_error", field=error.field)
+
+    @app.exception_handler(Refused)
+    async def refused(_: Request, error: Refused) -> JSONResponse:
+        status = _STATUS.get(error.reason, 503)
+        return _error(status, str(error), error.reason, retry_after=error.retry_after)
+
+    @app.exception_handler(WorkerError)
+    async def broken(_: Request, error: WorkerError) -> JSONResponse:
+        return _error(503, str(error), "server_error", retry_after=1)
+
+    @app.exception_handler(HistoryError)
+    async def unrecorded(_: Request, error: HistoryError) -> JSONResponse:
+        return _error(
+            503, f"the request cannot be recorded: {error}", "server_error", retry_after=30
+        )
+
+
+def _error(
+    status: int,
+    message: str,
+    kind: str,
+    *,
+    field: str | None = None,
+    retry_after: float | None = None,
+) -> JSONResponse:
+    headers = {"Retry-After": str(math.ceil(retry_after))} if retry_after is not None else {}
+    body = {"error": {"message": message, "type": kind, "param": field, "code": str(status)}}
+    return JSONResponse(body, status, headers)

@@ -1,0 +1,125 @@
+"""The catalogue's server metrics as live instruments on one registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+from inference.engine import Job
+from inference.waiting import work_of
+from lightmeter import catalog
+from lightmeter.catalog import (
+    Clock,
+    GpuTime,
+    Kind,
+    LoadPhase,
+    Metric,
+    Outcome,
+    Priority,
+    ShedReason,
+    Stage,
+    WorkerState,
+)
+
+
+Instrument = Counter | Gauge | Histogram
+_CLASSES: dict[Kind, type[Instrument]] = {
+    Kind.COUNTER: Counter,
+    Kind.GAUGE: Gauge,
+    Kind.HISTOGRAM: Histogram,
+}
+
+
+def build(metric: Metric, registry: CollectorRegistry) -> Instrument:
+    """Make the instrument that a catalogue entry describes."""
+    more: dict[str, Any] = {"buckets": metric.buckets} if metric.kind is Kind.HISTOGRAM else {}
+    return _CLASSES[metric.kind](metric.name, metric.help, metric.labels, registry=registry, **more)
+
+
+class Instruments:
+    """What the server measures. Every child is made at the start, so that no series appears late."""
+
+    def __init__(self, registry: CollectorRegistry, service: str, model: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # upstream's
+        self._registry = registry
+        self._leading = (service, model)
+        self._parents: dict[Metric, Instrument] = {}
+        self._requests = {outcome: self._counter(catalog.REQUESTS, outcome) for outcome in Outcome}
+        self._duration = {
+            priority: self._histogram(catalog.REQUEST_DURATION, priority) for priority in Priority
+        }
+        self._stages = {stage: self._histogram(catalog.STAGE_DURATION, stage) for stage in Stage}
+        self._steps = {
+            clock: self._histogram(catalog.DENOISE_STEP_DURATION, clock) for clock in Clock
+        }
+        self._forwards = self._counter(catalog.DENOISE_FORWARDS)
+        self._images = {name: self._counter(catalog.IMAGES, name) for name in catalog.RESOLUTIONS}
+        self._offered = self._counter(catalog.OFFERED_WORK)
+        self._done = self._counter(catalog.DONE_WORK)
+        self._gpu = {kind: self._counter(catalog.GPU_SECONDS, kind) for kind in GpuTime}
+        self._shed = {reason: self._counter(catalog.SHED, reason) for reason in ShedReason}
+        self._loads = {phase: self._histogram(catalog.MODEL_LOAD, phase) for phase in LoadPhase}
+        self.in_flight = self._gauge(catalog.IN_FLIGHT)
+
+    def watch(
+        self, depth: Callable[[Priority], int], workers: Callable[[WorkerState], int]
+    ) -> None:
+        """Read the gauges from their owners at each scrape, so that they are never stale."""
+        for priority in Priority:
+            self._gauge(catalog.QUEUE_DEPTH, priority).set_function(partial(depth, priority))
+        for state in WorkerState:
+            self._gauge(catalog.WORKERS, state).set_function(partial(workers, state))
+
+    def offered(self, job: Job) -> None:
+        """Count the work of a valid arrival, whatever becomes of it."""
+        self._offered.inc(work_of(job))
+
+    def shed(self, reason: ShedReason) -> None:
+        """Count a request turned away."""
+        self._shed[reason].inc()
+
+    def ended(self, outcome: Outcome, priority: Priority, seconds: float) -> None:
+        """Count an answered request; only served ones enter the latency."""
+        self._requests[outcome].inc()
+        if outcome in (Outcome.OK, Outcome.ANOMALOUS):
+            self._duration[priority].observe(seconds)
+
+    def delivered(self, job: Job, stages: dict[Stage, float]) -> None:
+        """Count the pictures of a served request and where its time went."""
+        for stage, seconds in stages.items():
+            self._stages[stage].observe(seconds)
+        self._images[catalog.resolution(job.width, job.height)].inc(job.images)
+        self._done.inc(work_of(job))
+
+    def computed(
+        self, *, forwards: int, steps: list[float], clock: Clock, gpu_seconds: float
+    ) -> None:
+        """Count what the device did for a job."""
+        self._forwards.inc(forwards)
+        self._gpu[GpuTime.USEFUL].inc(gpu_seconds)
+        observe = self._steps[clock].observe
+        for seconds in steps:
+            observe(seconds)
+
+    def loaded(self, phases: dict[LoadPhase, float]) -> None:
+        """Count a worker's cold start."""
+        for phase, seconds in phases.items():
+            self._loads[phase].observe(seconds)
+        self._gpu[GpuTime.WARMUP].inc(phases.get(LoadPhase.WARMUP, 0.0))
+
+    def _counter(self, metric: Metric, *labels: str) -> Counter:
+        return cast("Counter", self._child(metric, labels))
+
+    def _gauge(self, metric: Metric, *labels: str) -> Gauge:
+        return cast("Gauge", self._child(metric, labels))
+
+    def _histogram(self, metric: Metric, *labels: str) -> Histogram:
+        return cast("Histogram", self._child(metric, labels))
+
+    def _child(self, metric: Metric, labels: tuple[str, ...]) -> Instrument:
+        if metric not in self._parents:
+            self._parents[metric] = build(metric, self._registry)
+        return self._parents[metric].labels(*self._leading, *labels)

@@ -1,0 +1,61 @@
+"""Usage rows of this server: onto the journal at once, into Parquet by and by."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from lightmeter.errors import HistoryError
+from lightmeter.journal import Journal
+from lightmeter.rows import UsageRow
+
+
+_log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Appends rows to a journal; seals it in a thread every ``seal_rows`` rows and at the end."""
+
+    def __init__(self, history: Path, *, seal_rows: int, fsync: bool) -> None:
+        """Open a fresh journal and seal what dead processes left.
+
+        Raises:
+            HistoryError: the folder cannot be written.
+        """
+        self._history = history
+        self._seal_rows = seal_rows
+        self._fsync = fsync
+        self._journal = Journal(history, fsync=fsync)
+        self._sealer = self._in_background()
+
+    def append(self, row: UsageRow) -> None:
+        """Record one request; when this returns, the row outlives the process.
+
+        Raises:
+            HistoryError: the disk refuses it.
+        """
+        self._journal.append(row)
+        if self._journal.rows >= self._seal_rows and not self._sealer.is_alive():
+            full, self._journal = self._journal, Journal(self._history, fsync=self._fsync)
+            full.close()
+            self._sealer = self._in_background()
+
+    def close(self) -> None:
+        """Seal everything; blocks until it is done."""
+        self._journal.close()
+        self._sealer.join()
+        self._seal()
+
+    def _in_background(self) -> threading.Thread:
+        thread = threading.Thread(target=self._seal, name="sealer", daemon=True)
+        thread.start()
+        return thread
+
+    def _seal(self) -> None:
+        from lightmeter import history
+
+        try:
+            history.seal_orphans(self._history)
+        except HistoryError as error:  # the journal stays, so nothing is lost
+            _log.warning("usage history is not sealed: %s", error)

@@ -1,0 +1,149 @@
+"""The life of a server: check, listen, load, serve, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import re
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from wsgiref.simple_server import WSGIServer
+
+import uvicorn
+from prometheus_client import CollectorRegistry, start_http_server
+
+from inference import zimage
+from inference.app import create_app
+from inference.instruments import Instruments
+from inference.recorder import Recorder
+from inference.service import ImageService
+from inference.worker import STILL, TINY
+from lightmeter.errors import ModelError, PortError, explain
+from lightmeter.settings import Serve
+
+
+_log = logging.getLogger(__name__)
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def serve(settings: Serve, tell: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM, then finish what runs and seal the history.
+
+    Raises:
+        ModelError: the model is no pipeline. PortError: an address is taken.
+        HistoryError: the history folder cannot be written.
+    """
+    model = model_name(settings.model)
+    with listen(settings.host, settings.port, "port") as sock:
+        registry = CollectorRegistry()
+        instruments = Instruments(registry, settings.service or model, model)
+        recorder = Recorder(
+            settings.data / "history", seal_rows=settings.seal_rows, fsync=settings.fsync
+        )
+        try:
+            with _metrics(settings, registry) as metrics_port:
+                tell(f"API      http://{settings.host}:{sock.getsockname()[1]}")
+                tell(f"metrics  http://{settings.host}:{metrics_port}/metrics")
+                build = functools.partial(
+                    ImageService, settings, model=model, instruments=instruments, recorder=recorder
+                )
+                asyncio.run(_run(build, sock, tell))
+        finally:
+            recorder.close()
+
+
+def model_name(model: str) -> str:
+    """Check what can be checked before anything is loaded, and name the model.
+
+    Raises:
+        ModelError: it is no pipeline folder, no hub id and no built-in.
+    """
+    if model in (TINY, STILL):
+        return model
+    folder = Path(model).expanduser()
+    if folder.exists():
+        zimage.check_folder(folder)
+        return folder.resolve().name
+    if _HUB_ID.fullmatch(model):
+        return model.rpartition("/")[2]
+    raise ModelError(
+        f"model {model!r} does not exist; give a folder saved with save_pretrained, an id like Tongyi-MAI/Z-Image-Turbo, or 'tiny'"
+    )
+
+
+def listen(host: str, port: int, option: str) -> socket.socket:
+    """Bind a listening socket now, so that a busy port is known before a model is loaded.
+
+    Raises:
+        PortError: naming the address and what to do.
+    """
+    try:
+        return socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        raise PortError(
+            f"address {host}:{port} {explain(error)}; give another --{option}, or 0 for a free one"
+        ) from error
+
+
+@contextlib.contextmanager
+def _metrics(settings: Serve, registry: CollectorRegistry) -> Iterator[int]:
+    """Serve /metrics from a thread of its own, so that a scrape never holds up a request."""
+    try:
+        server, thread = start_http_server(settings.metrics_port, settings.host, registry)
+    except OSError as error:
+        raise PortError(
+            f"address {settings.host}:{settings.metrics_port} {explain(error)}; give another --metrics-port, or 0 for a free one"
+        ) from error
+    try:
+        yield server.server_port
+    finally:
+        _stop(server, thread)
+
+
+def _stop(server: WSGIServer, thread: threading.Thread) -> None:
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn with the signals left to us, so that a clean stop ends with exit code 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _run(
+    build: Callable[[], ImageService], sock: socket.socket, tell: Callable[[str], None]
+) -> None:
+    service = build()
+    config = uvicorn.Config(create_app(service), log_config=None, access_log=False, lifespan="off")
+    server = _Server(config)
+
+    def stop() -> None:
+        service.draining = True
+        server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    service.pool.start()
+    service.pool.fatal.add_done_callback(lambda _: stop())
+    announcer = asyncio.create_task(_announce(service, tell))
+    try:
+        await server.serve(sockets=[sock])
+    finally:
+        announcer.cancel()
+        await service.pool.stop()
+    if service.pool.fatal.done():
+        service.pool.fatal.result()
+
+
+async def _announce(service: ImageService, tell: Callable[[str], None]) -> None:
+    await service.pool.ready.wait()
+    tell(f"ready    {service.model} on {len(service.pool.workers)} worker(s)")

@@ -1,0 +1,237 @@
+"""The life of a request: admitted, queued, made, encoded, recorded, answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import secrets
+import time
+from datetime import UTC, datetime
+
+from inference import pictures, wire
+from inference.instruments import Instruments
+from inference.orders import InvalidRequest, Order, read_order
+from inference.pool import Pool
+from inference.recorder import Recorder
+from inference.waiting import Refused, Ticket, WaitingRoom
+from lightmeter.catalog import Clock, Outcome, Priority, ShedReason, Stage, WorkerState
+from lightmeter.errors import HistoryError, WorkerError
+from lightmeter.rows import UsageRow
+from lightmeter.settings import Serve
+
+
+_log = logging.getLogger(__name__)
+STARTING_RETRY_SECONDS = 5.0
+
+
+class JobError(WorkerError):
+    """The model could not make the picture."""
+
+
+class _Trace:
+    """What is known of one request so far; its row is written from here, whatever happens."""
+
+    def __init__(self) -> None:
+        self.id = f"img_{secrets.token_hex(12)}"
+        self.at = datetime.now(UTC)
+        self.began = time.monotonic()
+        self.order: Order | None = None
+        self.ticket: Ticket | None = None
+        self.header: wire.Header | None = None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    @property
+    def queue_seconds(self) -> float | None:
+        if self.ticket is None or self.ticket.started is None:
+            return None
+        return self.ticket.started - self.ticket.arrived
+
+
+class ImageService:
+    """Everything between the HTTP routes and the workers."""
+
+    def __init__(
+        self, settings: Serve, *, model: str, instruments: Instruments, recorder: Recorder
+    ) -> None:
+        self.settings = settings
+        self.model = model
+        self.name = settings.service or model
+        self.draining = False
+        self._instruments = instruments
+        self._recorder = recorder
+        self._queue = WaitingRoom(settings.queue, settings.batch_penalty)
+        self.pool = Pool(settings, self._queue, instruments.loaded)
+        instruments.watch(self._queue.depth, self.pool.count)
+
+    async def generate(self, body: bytes) -> bytes:
+        """Serve one request body; its usage row is on the journal before this returns or raises.
+
+        Raises:
+            InvalidRequest: 422. Refused: 429, 503 or 504. WorkerError: the picture was not made.
+            HistoryError: the answer cannot be recorded, so it is not given.
+        """
+        trace = _Trace()
+        outcome = Outcome.ERROR
+        with self._instruments.in_flight.track_inprogress():
+            try:
+                answer = await self._serve(trace, body)
+                outcome = Outcome.OK
+            except InvalidRequest:
+                outcome = Outcome.INVALID
+                raise
+            except Refused as refusal:
+                outcome = Outcome.TIMEOUT if refusal.reason is ShedReason.DEADLINE else Outcome.SHED
+                self._instruments.shed(refusal.reason)
+                raise
+            except asyncio.CancelledError:
+                outcome = Outcome.CANCELLED
+                raise
+            finally:
+                self._finish(trace, outcome)
+        return answer
+
+    def _finish(self, trace: _Trace, outcome: Outcome) -> None:
+        seconds = trace.seconds
+        priority = trace.order.priority if trace.order else Priority.INTERACTIVE
+        try:
+            self._recorder.append(self._row(trace, outcome, seconds))
+        except HistoryError:
+            outcome = Outcome.ERROR
+            raise
+        finally:
+            self._instruments.ended(outcome, priority, seconds)
+
+    async def _serve(self, trace: _Trace, body: bytes) -> bytes:
+        order = trace.order = read_order(
+            body, self.settings, model=self.model, default_side=self.pool.default_side
+        )
+        self._instruments.offered(order.job)
+        self._admit()
+        ticket = trace.ticket = Ticket(
+            order.job, order.priority, trace.began, asyncio.get_running_loop().create_future()
+        )
+        self._queue.put(ticket)
+        header, payload = await self._result(ticket)
+        trace.header = header
+        self._instruments.computed(
+            forwards=header["forwards"],
+            steps=header["steps"],
+            clock=Clock(header["clock"]),
+            gpu_seconds=header["gpu_seconds"],
+        )
+        encoding = time.monotonic()
+        pixels = pictures.from_bytes(payload, tuple(header["shape"]))
+        files = await asyncio.to_thread(pictures.encode, pixels, order.output_format)
+        stages = _stages(trace, encode=time.monotonic() - encoding)
+        self._instruments.delivered(order.job, stages)
+        return _body(trace, order, stages=stages, files=files, model=self.model)
+
+    def _admit(self) -> None:
+        """Turn the request away where it cannot be served in time; with the seconds to wait."""
+        if self.draining:
+            raise Refused(
+                ShedReason.DRAINING, "the server is shutting down; ask another replica", 1.0
+            )
+        if not self.pool.able:
+            if self.pool.count(WorkerState.STARTING):
+                raise Refused(
+                    ShedReason.STARTING, "the model is loading; try again", STARTING_RETRY_SECONDS
+                )
+            raise Refused(
+                ShedReason.NO_WORKER,
+                "no worker is running; it is being restarted",
+                STARTING_RETRY_SECONDS,
+            )
+        if self._queue.full:
+            wait = self.pool.predicted_wait() / max(len(self._queue), 1)
+            raise Refused(
+                ShedReason.QUEUE_FULL,
+                f"{len(self._queue)} requests are waiting, the most that may; try again",
+                math.ceil(max(wait, 1.0)),
+            )
+
+    async def _result(self, ticket: Ticket) -> tuple[wire.Header, bytes]:
+        """Wait for the worker's answer; give up while still queued at the deadline."""
+        deadline = asyncio.get_running_loop().call_later(
+            self.settings.deadline, self._expire, ticket
+        )
+        try:
+            header, payload = await ticket.future
+        except asyncio.CancelledError:
+            self._queue.drop(ticket)
+            raise
+        finally:
+            deadline.cancel()
+        if header["kind"] == "error":
+            _log.error("the model failed: %s", header["error"])
+            raise JobError(f"the model could not make this picture ({header['error']})")
+        return header, payload
+
+    def _expire(self, ticket: Ticket) -> None:
+        if ticket.started is None and not ticket.future.done():
+            self._queue.drop(ticket)
+            wait = self.pool.predicted_wait()
+            message = f"no worker was free within the deadline of {self.settings.deadline:g} s"
+            ticket.future.set_exception(
+                Refused(ShedReason.DEADLINE, message, math.ceil(max(wait, 1.0)))
+            )
+
+    def _row(self, trace: _Trace, outcome: Outcome, seconds: float) -> UsageRow:
+        job = trace.order.job if trace.order else None
+        header = trace.header or {}
+        facts = next((worker.facts for worker in self.pool.workers if worker.facts), {})
+        return UsageRow(
+            request_id=trace.id,
+            arrived_at=trace.at,
+            service=self.name,
+            model=self.model,
+            priority=trace.order.priority if trace.order else None,
+            width=job.width if job else None,
+            height=job.height if job else None,
+            images=job.images if job else None,
+            forwards=header.get("forwards"),
+            loras=0 if job else None,
+            queue_seconds=trace.queue_seconds,
+            service_seconds=header.get("gpu_seconds"),
+            gpu_seconds=header.get("gpu_seconds"),
+            total_seconds=seconds,
+            batch_size=1 if header else None,
+            outcome=outcome,
+            gpu_uuid=facts.get("gpu_uuid") if header else None,
+            gpu_name=facts.get("gpu_name") if header else None,
+            peak_vram_bytes=header.get("peak_vram_bytes"),
+        )
+
+
+def _stages(trace: _Trace, *, encode: float) -> dict[Stage, float]:
+    """Where the time went; what no stage claims is the unaccounted rest."""
+    known = {Stage(name): seconds for name, seconds in (trace.header or {})["stages"].items()}
+    stages = {Stage.QUEUE: trace.queue_seconds or 0.0, **known, Stage.ENCODE: encode}
+    return stages | {Stage.UNACCOUNTED: max(0.0, trace.seconds - sum(stages.values()))}
+
+
+def _body(
+    trace: _Trace, order: Order, *, stages: dict[Stage, float], files: list[str], model: str
+) -> bytes:
+    """Build the response; base64 needs no escaping, so megabytes of it skip the JSON encoder."""
+    header = trace.header or {}
+    timings = {stage.value: seconds for stage, seconds in stages.items()}
+    facts = {
+        "id": trace.id,
+        "created": int(trace.at.timestamp()),
+        "model": model,
+        "size": f"{order.job.width}x{order.job.height}",
+        "output_format": order.output_format,
+        "usage": {"gpu_seconds": header["gpu_seconds"], "forwards": header["forwards"]},
+        "timings": timings | {"total": trace.seconds},
+    }
+    data = ",".join(
+        f'{{"seed":{order.job.seed + index},"b64_json":"{file}"}}'
+        for index, file in enumerate(files)
+    )
+    return f'{json.dumps(facts)[:-1]},"data":[{data}]}}'.encode()

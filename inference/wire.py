@@ -1,0 +1,42 @@
+"""Frames between the API process and a worker: a JSON header, then raw bytes. No pickle.
+
+A frame is two big-endian uint32 lengths, the header, the payload.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from typing import Any, BinaryIO
+
+
+_LENGTHS = struct.Struct(">II")
+Header = dict[str, Any]
+
+
+def pack(header: Header, payload: bytes | memoryview = b"") -> bytes:
+    """Build one frame."""
+    text = json.dumps(header, separators=(",", ":")).encode()
+    return b"".join((_LENGTHS.pack(len(text), len(payload)), text, payload))
+
+
+async def receive(stream: asyncio.StreamReader) -> tuple[Header, bytes]:
+    """Read one frame.
+
+    Raises:
+        EOFError: the other side is gone (`asyncio.IncompleteReadError` is one).
+    """
+    text, payload = _LENGTHS.unpack(await stream.readexactly(_LENGTHS.size))
+    header: Header = json.loads(await stream.readexactly(text))
+    return header, await stream.readexactly(payload)
+
+
+def read(stream: BinaryIO) -> Header | None:
+    """Read one frame without payload, blocking; None where the other side is gone."""
+    lengths = stream.read(_LENGTHS.size)
+    if len(lengths) < _LENGTHS.size:
+        return None
+    text = stream.read(_LENGTHS.unpack(lengths)[0])
+    header: Header = json.loads(text)
+    return header

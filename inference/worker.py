@@ -1,0 +1,107 @@
+"""The worker process: one model, one job at a time, frames in on stdin and out on stdout.
+
+``python -m inference.worker SPEC`` with SPEC a JSON object of `Spec`'s fields. It ends when stdin
+closes, so it never outlives the API process, however that one dies.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from inference import still, wire, zimage
+from inference.engine import Engine, Job, Loaded, warmup_job
+from lightmeter.catalog import LoadPhase
+
+
+STILL = "still"
+TINY = "tiny"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a worker is told at its start. ``tiny`` is the folder of the built-in pipeline."""
+
+    model: str
+    tiny: str
+    device: zimage.Device
+    index: int
+    threads: int
+    steps: int
+
+
+def main() -> None:
+    """Load the model, say so, then serve jobs until stdin closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API decides
+    out = _claim_stdout()
+    spec = Spec(**json.loads(sys.argv[1]))
+    try:
+        loaded = _load(spec)
+    except Exception as error:  # noqa: BLE001  (process edge: the API logs it and ends)
+        _send(out, wire.pack({"kind": "failed", "error": _one_line(error)}))
+        return
+    _send(out, wire.pack({"kind": "ready", **_facts(loaded)}))
+    while (header := wire.read(sys.stdin.buffer)) is not None:
+        _send(out, _answer(loaded.engine, Job(**header)))
+
+
+def _send(out: BinaryIO, frame: bytes) -> None:
+    out.write(frame)
+    out.flush()
+
+
+def _claim_stdout() -> BinaryIO:
+    """Keep the real stdout for frames; what libraries print goes to stderr."""
+    frames = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return frames
+
+
+def _load(spec: Spec) -> Loaded:
+    if spec.model == STILL:
+        return still.load()
+    began = time.perf_counter()
+    zimage.import_libraries()
+    imported = time.perf_counter() - began
+    model = spec.model
+    if model == TINY:
+        model = spec.tiny
+        if not (Path(model) / "model_index.json").exists():
+            zimage.build_tiny(Path(model))
+    loaded = zimage.load(model, device=spec.device, index=spec.index, threads=spec.threads)
+    warm = time.perf_counter()
+    loaded.engine.generate(warmup_job(loaded.default_side, spec.steps))
+    loaded.phases.update({LoadPhase.IMPORT: imported, LoadPhase.WARMUP: time.perf_counter() - warm})
+    return loaded
+
+
+def _facts(loaded: Loaded) -> wire.Header:
+    facts = {field.name: getattr(loaded, field.name) for field in dataclasses.fields(loaded)}
+    facts.pop("engine")
+    return facts
+
+
+def _answer(engine: Engine, job: Job) -> bytes:
+    try:
+        result = engine.generate(job)
+    except Exception as error:  # noqa: BLE001  (process edge: one bad job must not end the worker)
+        return wire.pack({"kind": "error", "error": _one_line(error)})
+    header = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    pixels = header.pop("pixels")
+    header |= {"kind": "result", "shape": pixels.shape}
+    return wire.pack(header, memoryview(pixels).cast("B"))
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""lightmeter meters, alerts on, scales and budgets GPU image-generation services."""

@@ -1,0 +1,118 @@
+"""The front door: one command, which imports a room only when its subcommand runs."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from lightmeter.errors import LightmeterError, nearest
+
+
+COMMANDS: dict[str, str] = {
+    "up": "Everything on this machine: serve, load, meter, and the cost plan at the end.",
+    "serve": "The inference server.",
+    "history": "Import and look at usage history.",
+    "plan": "The cost report: dedicated, shared or on-demand GPUs.",
+    "doctor": "What this machine has and lacks, with the fix for each.",
+    "config": "Effective settings and where each came from.",
+    "completion": "Shell completion for bash, zsh or fish.",
+}
+"""Each command and its line of help; its module is ``lightmeter.cli.NAME_``."""
+
+
+class _Lazy(click.Group):
+    """Knows its commands by name and imports one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's signature)
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"lightmeter.cli.{cmd_name}_").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            raise click.UsageError(
+                f"no command {args[0]!r}{nearest(args[0], COMMANDS)}; see lightmeter --help"
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _show_version(ctx: click.Context, /, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001
+    if wanted:
+        from importlib import metadata
+
+        click.echo(f"lightmeter {metadata.version('lightmeter')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option(
+    "--config",
+    "config",
+    type=click.Path(path_type=Path),
+    help="Configuration file.  [default: lightmeter.toml, where there is one; env: LIGHTMETER_CONFIG]",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log more.")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+@click.pass_context
+def root(ctx: click.Context, /, config: Path | None, verbose: bool) -> None:  # noqa: FBT001
+    r"""Meter, alert on, scale and budget GPU image-generation services.
+
+    \b
+    Examples:
+      lightmeter up                            all of it on this machine, with a tiny model
+      lightmeter serve --model ./Z-Image-Turbo
+      lightmeter history show lightmeter-data/history
+      lightmeter plan --history lightmeter-data/history --out report
+    """
+    ctx.obj = config
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    for noisy in ("asyncio", "httpx", "httpcore", "matplotlib", "PIL", "uvicorn"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run one command; every failure is one line on stderr and the exit code of its kind."""
+    try:
+        code = root.main(args, prog_name="lightmeter", standalone_mode=False)
+    except LightmeterError as error:
+        _fail(str(error), error.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"lightmeter: {' '.join(message.split())}", err=True)
+    sys.exit(code)

@@ -1,0 +1,6 @@
+"""``python -m lightmeter.cli`` is the command."""
+
+from lightmeter.cli import main
+
+
+main()

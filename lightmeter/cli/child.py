@@ -1,0 +1,102 @@
+"""The server as a child process of ``lightmeter up``, which never outlives it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+from types import TracebackType
+from typing import Self
+
+from lightmeter.configuration import PREFIX, variable
+from lightmeter.errors import InputError, ServerError, explain
+from lightmeter.settings import Serve
+
+
+_PR_SET_PDEATHSIG = 1
+_GRACE_SECONDS = 60.0
+
+
+class Child:
+    """``lightmeter serve`` with these settings, its output in a log file."""
+
+    def __init__(self, settings: Serve) -> None:
+        """Start the server.
+
+        Raises:
+            InputError: the log cannot be written.
+        """
+        self.log = settings.data / "logs" / "serve.log"
+        try:
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            output = self.log.open("wb")
+        except OSError as error:
+            raise InputError(
+                f"data folder {str(settings.data)!r} {explain(error)}; name another with --data"
+            ) from error
+        with output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "lightmeter.cli", "serve"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=_environment(settings),
+                start_new_session=True,  # Ctrl-C is ours to handle
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  (no threads yet)
+            )
+
+    def check(self) -> None:
+        """Raise what the server said if it has ended.
+
+        Raises:
+            InputError: it refused its input. ServerError: it died.
+        """
+        code = self._process.poll()
+        if code is None:
+            return
+        lines = self.log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        message = lines[-1].removeprefix("lightmeter: ")
+        if code == InputError.exit_code:
+            raise InputError(message)
+        raise ServerError(f"the server ended with code {code}: {message}; its log is {self.log}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ask the server to finish what it does, and wait for it."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _environment(settings: Serve) -> dict[str, str]:
+    """Hand the settled values over as variables; ours are the only ones that count."""
+    values = {variable("serve", key): str(value) for key, value in settings.model_dump().items()}
+    return {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)} | values
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def free_port(host: str, wanted: int) -> int:
+    """Return the wanted port if it can be listened on, else one that can."""
+    for port in (wanted, 0):
+        try:
+            with socket.create_server((host, port)) as probe:
+                return int(probe.getsockname()[1])
+        except OSError:
+            continue
+    return wanted

@@ -1,0 +1,62 @@
+"""Settings as command-line options: one table, so that each knob is described once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from lightmeter.configuration import S, Sources, environment, read_sources, resolve, variable
+from lightmeter.settings import SECTIONS, Section
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+history_option = click.option(
+    "--history", required=True, type=click.Path(path_type=Path), help="Folder of usage history."
+)
+
+
+def settings_options(kind: type[Section], *only: str) -> Callable[[F], F]:
+    """Add an option for each setting of a section, or for those named."""
+    section = next(name for name, known in SECTIONS.items() if known is kind)
+
+    def decorate(function: F) -> F:
+        for key in reversed(only or tuple(kind.model_fields)):
+            function = _option(section, kind, key)(function)
+        return function
+
+    return decorate
+
+
+def _option(section: str, kind: type[Section], key: str) -> Callable[[F], F]:
+    field = kind.model_fields[key]
+    flag = key.replace("_", "-")
+    note = f"{field.description}  [default: {shown(field.default)}; env: {variable(section, key)}]"
+    if field.annotation is bool:
+        return click.option(f"--{flag}/--no-{flag}", key, default=None, help=note)
+    return click.option(f"--{flag}", key, metavar=_metavar(key, field.annotation), help=note)
+
+
+def _metavar(key: str, annotation: Any) -> str:
+    names = {int: "N", float: "NUMBER", Path: "PATH", Path | None: "PATH"}
+    return names.get(annotation, key.upper())
+
+
+def shown(value: Any) -> str:
+    """Show a setting's value the way a person would type it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "none" if value in (None, "") else str(value)
+
+
+def sources(ctx: click.Context) -> Sources:
+    """Read the environment and the configuration file that the command line names."""
+    return read_sources(environment(), ctx.find_root().obj)
+
+
+def settle(ctx: click.Context, kind: type[S], given: Mapping[str, Any]) -> S:
+    """Settle a section from the command line and the other sources."""
+    return resolve(kind, sources(ctx), {key: given.get(key) for key in kind.model_fields})[0]

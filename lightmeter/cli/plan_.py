@@ -1,0 +1,84 @@
+"""``lightmeter plan``."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lightmeter.cli.options import as_json, history_option, settings_options, settle
+from lightmeter.settings import Plan
+
+
+@click.command("plan")
+@history_option
+@settings_options(Plan)
+@click.option(
+    "--month", metavar="YYYY-MM", help="Only this month, in UTC.  [default: the whole history]"
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder for plan.json, report.html and report.md.",
+)
+@as_json
+@click.pass_context
+def command(ctx: click.Context, /, history: Path, out: Path, **options: Any) -> None:
+    r"""Price the usage history on dedicated, shared and on-demand GPUs, and recommend.
+
+    \b
+    Example:
+      lightmeter plan --history lightmeter-data/history --slo p95_wait=30s --out report
+    """
+    settings = settle(ctx, Plan, options)
+    document = make_plan(history, settings, out, month=options["month"])
+    if options["as_json"]:
+        click.echo(json.dumps(document, indent=2))
+    else:
+        show_plan(document, out)
+
+
+def make_plan(
+    folder: Path,
+    settings: Plan,
+    out: Path,
+    *,
+    month: str | None = None,
+    since: datetime | None = None,
+) -> dict[str, Any]:
+    """Read the history, plan, write the report, and return the plan document."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("reading the history") as status:
+        from lightmeter.history import History
+        from planner import demand, plan, prices, report
+
+        history = History(folder)
+        window = demand.month_window(month) if month else (since, None)
+        frame = history.frame(demand.COLUMNS, since=window[0], until=window[1])
+        document = plan.make(
+            frame,
+            settings,
+            prices.load(settings.prices),
+            month=month,
+            generated_from={"history": str(folder), "rows": len(frame), "notes": history.notes},
+            tell=status.update,
+        )
+        status.update("writing the report")
+        report.write(document, out)
+    for note in history.notes:
+        click.echo(f"note: {note}", err=True)
+    return document
+
+
+def show_plan(document: dict[str, Any], out: Path) -> None:
+    """Print the options as a table, then the advice in one sentence and where the report lies."""
+    from planner import report
+
+    click.echo(report.text(document))
+    click.echo(f"\nReport: {out / report.HTML}")

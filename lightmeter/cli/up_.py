@@ -1,0 +1,214 @@
+"""``lightmeter up``: server, load, live figures, and the cost plan of what was seen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import httpx
+
+from lightmeter.cli import live
+from lightmeter.cli.child import Child, free_port
+from lightmeter.cli.options import as_json, settings_options, settle, sources
+from lightmeter.cli.plan_ import make_plan, show_plan
+from lightmeter.configuration import resolve
+from lightmeter.errors import PlanError, ServerError
+from lightmeter.settings import Plan, Serve, Up
+
+
+SECONDS_WITHOUT_TERMINAL = 60.0
+REFRESH_SECONDS, LINE_SECONDS = 1.0, 10.0
+_SERVE = ("model", "data", "host", "port", "metrics_port", "workers", "device")
+
+
+@click.command("up")
+@settings_options(Up)
+@settings_options(Serve, *_SERVE)
+@as_json
+@click.pass_context
+def command(ctx: click.Context, /, as_json: bool, **options: Any) -> None:  # noqa: FBT001
+    r"""Run everything on this machine: serve, drive a light load, meter, and plan at the end.
+
+    Runs until Ctrl-C, or 60 s where there is no terminal, and then prints the cost plan of what it
+    has just seen. A default port that is taken is replaced by a free one.
+
+    \b
+    Examples:
+      lightmeter up
+      lightmeter up --model ./Z-Image-Turbo --load 2 --duration 600
+    """
+    up = settle(ctx, Up, options)
+    plan = settle(ctx, Plan, {})
+
+    def tell(text: str) -> None:
+        click.echo(text, err=as_json)
+
+    serve = _with_free_ports(ctx, options, tell)
+    began = datetime.now(UTC)
+    _run(up, serve, tell)
+    out = serve.data / "report"
+    try:
+        document = make_plan(serve.data / "history", plan, out, since=began)
+    except PlanError as error:
+        tell(f"\nNo plan: {error}")
+        return
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+    else:
+        click.echo("\nThe cost plan of what was just seen\n")
+        show_plan(document, out)
+
+
+def _with_free_ports(
+    ctx: click.Context, /, options: dict[str, Any], tell: Callable[[str], None]
+) -> Serve:
+    """Settle the server, moving ports that nobody asked for out of the way of other programs."""
+    given = {key: options.get(key) for key in Serve.model_fields}
+    serve, values = resolve(Serve, sources(ctx), given)
+    moved: dict[str, int] = {}
+    for value in values:
+        if value.key in ("port", "metrics_port") and value.origin == "default":
+            port = free_port(serve.host, value.value)
+            if port != value.value:
+                tell(f"port {value.value} is taken, using {port} for {value.key.replace('_', ' ')}")
+                moved[value.key] = port
+    return serve.model_copy(update=moved)
+
+
+@dataclass(frozen=True)
+class _Addresses:
+    api: str
+    metrics: str
+
+
+def _run(up: Up, serve: Serve, tell: Callable[[str], None]) -> None:
+    endless = up.duration == 0 and sys.stdin.isatty() and sys.stdout.isatty()
+    seconds = float("inf") if endless else up.duration or SECONDS_WITHOUT_TERMINAL
+    addresses = _Addresses(
+        f"http://{serve.host}:{serve.port}", f"http://{serve.host}:{serve.metrics_port}/metrics"
+    )
+    began = time.monotonic()
+    with Child(serve) as child:
+        asyncio.run(
+            _session(up, serve, child, addresses=addresses, seconds=seconds, began=began, tell=tell)
+        )
+
+
+async def _session(
+    up: Up,
+    serve: Serve,
+    child: Child,
+    *,
+    addresses: _Addresses,
+    seconds: float,
+    began: float,
+    tell: Callable[[str], None],
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        await _until_ready(client, child, addresses, stop)
+        if stop.is_set():
+            return
+        tell(
+            f"\nReady after {time.monotonic() - began:.1f} s.\n{_table(serve, addresses, child)}\n"
+        )
+        async with _load(addresses.api, up.load, stop):
+            await _show(client, child, addresses, stop=stop, seconds=seconds, tell=tell)
+
+
+async def _until_ready(
+    client: httpx.AsyncClient, child: Child, addresses: _Addresses, stop: asyncio.Event
+) -> None:
+    from rich.console import Console
+
+    with Console(stderr=True).status("loading the model"):
+        while not stop.is_set():
+            child.check()
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get(f"{addresses.api}/readyz")).is_success:
+                    return
+            await asyncio.sleep(0.1)
+
+
+def _table(serve: Serve, addresses: _Addresses, child: Child) -> str:
+    rows = (
+        ("API", f"{addresses.api}/v1/images/generations"),
+        ("API reference", f"{addresses.api}/docs"),
+        ("ready?", f"{addresses.api}/readyz"),
+        ("metrics", addresses.metrics),
+        ("usage history", str(serve.data / "history")),
+        ("server log", str(child.log)),
+    )
+    return "\n".join(f"  {name:14} {value}" for name, value in rows)
+
+
+@contextlib.asynccontextmanager
+async def _load(url: str, rps: float, stop: asyncio.Event) -> AsyncIterator[None]:
+    from inference.load import drive
+
+    driver = asyncio.create_task(drive(url, rps, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await driver
+
+
+async def _show(
+    client: httpx.AsyncClient,
+    child: Child,
+    addresses: _Addresses,
+    *,
+    stop: asyncio.Event,
+    seconds: float,
+    tell: Callable[[str], None],
+) -> None:
+    """Show live figures until the time is up, Ctrl-C, or the server's death."""
+    from rich.live import Live
+    from rich.table import Table
+
+    def table(rows: list[tuple[str, str]]) -> Table:
+        grid = Table.grid(padding=(0, 2))
+        for row in rows:
+            grid.add_row(*row)
+        return grid
+
+    screen = Live(transient=False, auto_refresh=False) if sys.stdout.isatty() else None
+    end, next_line = time.monotonic() + seconds, 0.0
+    first = last = await _scrape(client, addresses)
+    with screen or contextlib.nullcontext():
+        while time.monotonic() < end and not stop.is_set():
+            child.check()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(REFRESH_SECONDS, end - time.monotonic()))
+            now = await _scrape(client, addresses)
+            rows = live.figures(first, last, now)
+            if screen:
+                screen.update(table(rows), refresh=True)
+                last = now
+            elif now.at >= next_line:
+                tell(live.line(rows))
+                last, next_line = now, now.at + LINE_SECONDS
+
+
+async def _scrape(client: httpx.AsyncClient, addresses: _Addresses) -> live.Scrape:
+    try:
+        answer = await client.get(addresses.metrics)
+        answer.raise_for_status()
+    except httpx.HTTPError as error:
+        raise ServerError(
+            f"metrics at {addresses.metrics} cannot be read ({type(error).__name__}); is the server alive?"
+        ) from error
+    return live.parse(answer.text, time.monotonic())

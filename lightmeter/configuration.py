@@ -1,0 +1,147 @@
+"""Where each setting comes from: command line > ``LIGHTMETER_*`` > ``lightmeter.toml`` > default.
+
+Sources are read once, at the front door, into frozen sections that are passed down.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from lightmeter.errors import SettingError, explain, nearest
+from lightmeter.settings import SECTIONS, Section
+
+
+PREFIX = "LIGHTMETER_"
+CONFIG_VARIABLE = PREFIX + "CONFIG"
+FREE_VARIABLES = (CONFIG_VARIABLE, PREFIX + "TRACES")
+"""Variables of ours that are no settings: the configuration file, the folder of public traces."""
+DEFAULT_FILE = Path("lightmeter.toml")
+S = TypeVar("S", bound=Section)
+
+
+@dataclass(frozen=True)
+class Value:
+    """One effective setting and where it came from."""
+
+    section: str
+    key: str
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the environment and the configuration file say, by (section, key)."""
+
+    environment: Mapping[tuple[str, str], str]
+    file: Mapping[tuple[str, str], Any]
+    file_name: str
+
+
+def variable(section: str, key: str) -> str:
+    """Name the environment variable of a setting."""
+    return f"{PREFIX}{section}_{key}".upper()
+
+
+def known_keys() -> dict[str, tuple[str, str]]:
+    """Map ``section.key`` to the pair, for every setting."""
+    return {
+        f"{name}.{key}": (name, key)
+        for name, section in SECTIONS.items()
+        for key in section.model_fields
+    }
+
+
+def read_sources(environ: Mapping[str, str], file: Path | None = None) -> Sources:
+    """Read the environment and the configuration file, refusing what is no setting.
+
+    Raises:
+        SettingError: an unknown variable or key, or an unreadable file.
+    """
+    named = file or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
+    path = named or DEFAULT_FILE
+    values = _read_file(path) if named or path.exists() else {}
+    return Sources(_read_environment(environ), values, str(path))
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    variables = {variable(*pair): pair for pair in known_keys().values()}
+    found = {}
+    for name, text in environ.items():
+        if not name.startswith(PREFIX) or name in FREE_VARIABLES:
+            continue
+        if name not in variables:
+            raise SettingError(
+                f"environment variable {name} is no setting{nearest(name, variables)}"
+            )
+        found[variables[name]] = text
+    return found
+
+
+def _read_file(path: Path) -> dict[tuple[str, str], Any]:
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SettingError(f"configuration file {str(path)!r} {explain(error)}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(f"configuration file {str(path)!r} is no TOML: {error}") from error
+    known, found = known_keys(), {}
+    for section, keys in content.items():
+        if section not in SECTIONS or not isinstance(keys, dict):
+            raise SettingError(f"{path}: [{section}] is no section{nearest(section, SECTIONS)}")
+        for key, value in keys.items():
+            if f"{section}.{key}" not in known:
+                raise SettingError(
+                    f"{path}: {section}.{key} is no setting{nearest(f'{section}.{key}', known)}"
+                )
+            found[section, key] = value
+    return found
+
+
+def resolve(kind: type[S], sources: Sources, options: Mapping[str, Any]) -> tuple[S, list[Value]]:
+    """Settle one section; ``options`` holds what the command line gave, by key.
+
+    Raises:
+        SettingError: naming the setting, the value, its origin and what is allowed.
+    """
+    section = next(name for name, known in SECTIONS.items() if known is kind)
+    given: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for key in kind.model_fields:
+        for origin, value in (
+            ("--" + key.replace("_", "-"), options.get(key)),
+            (variable(section, key), sources.environment.get((section, key))),
+            (sources.file_name, sources.file.get((section, key))),
+        ):
+            if value is not None:
+                given[key], origins[key] = value, origin
+                break
+    try:
+        settled = kind.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        raise SettingError(
+            f"{section}.{key} is {given[key]!r} (from {origins[key]}): {first['msg'].lower()}"
+        ) from error
+    return settled, [
+        Value(section, key, getattr(settled, key), origins.get(key, "default"))
+        for key in kind.model_fields
+    ]
+
+
+def everything(sources: Sources) -> list[Value]:
+    """Settle every section without a command line, for ``config show``."""
+    return [value for kind in SECTIONS.values() for value in resolve(kind, sources, {})[1]]
+
+
+def environment() -> Mapping[str, str]:
+    """Return the process environment; the front door is its only reader."""
+    return os.environ

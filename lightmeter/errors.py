@@ -1,0 +1,98 @@
+"""Everything that lightmeter raises on purpose.
+
+::
+
+    LightmeterError
+    ├── InputError            exit code 2: bad usage or bad input
+    │   ├── SettingError      a setting that is unknown or has an unusable value
+    │   ├── PortError         an address that cannot be listened on
+    │   ├── ModelError        a model that is no pipeline, or cannot be loaded
+    │   ├── HistoryError      usage history that is missing, unreadable or wrong
+    │   ├── PriceError        a price table or SKU that cannot be used
+    │   └── PlanError         a question that the planner cannot answer as asked
+    └── OutsideError          exit code 3: something outside failed
+        ├── ServerError       a server that we depend on is gone or refuses
+        └── WorkerError       a worker process died or could not do its work
+
+A message says what is wrong, the value, and what to do, on one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+from collections.abc import Iterable
+
+
+class LightmeterError(Exception):
+    """Base of all errors raised on purpose; ``exit_code`` is what the command ends with."""
+
+    exit_code = 1
+
+
+class InputError(LightmeterError):
+    """Bad usage or bad input."""
+
+    exit_code = 2
+
+
+class SettingError(InputError):
+    """A setting is unknown or has an unusable value."""
+
+
+class PortError(InputError):
+    """An address cannot be listened on."""
+
+
+class ModelError(InputError):
+    """A model is no pipeline, or cannot be loaded."""
+
+
+class HistoryError(InputError):
+    """Usage history is missing, unreadable or wrong."""
+
+
+class PriceError(InputError):
+    """A price table or SKU cannot be used."""
+
+
+class PlanError(InputError):
+    """The planner cannot answer the question as asked."""
+
+
+class OutsideError(LightmeterError):
+    """Something outside lightmeter failed."""
+
+    exit_code = 3
+
+
+class ServerError(OutsideError):
+    """A server that we depend on is gone or refuses."""
+
+
+class WorkerError(OutsideError):
+    """A worker process died or could not do its work."""
+
+
+_BY_ERRNO: dict[int, str] = {
+    errno.ENOENT: "does not exist",
+    errno.EACCES: "may not be read or written by this user",
+    errno.EPERM: "may not be read or written by this user",
+    errno.EISDIR: "is a folder, not a file",
+    errno.ENOTDIR: "is a file, not a folder",
+    errno.EADDRINUSE: "is already in use",
+    errno.EADDRNOTAVAIL: "is not an address of this machine",
+    errno.ENOSPC: "is on a full disk",
+    errno.EROFS: "is on a read-only disk",
+}
+
+
+def explain(error: OSError) -> str:
+    """Say in words what the operating system refused, for use after the thing's name."""
+    return _BY_ERRNO.get(error.errno or 0, f"failed: {error.strerror or error}")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the closest known word, or an empty string."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""

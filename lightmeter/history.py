@@ -1,0 +1,261 @@
+"""Usage history: a folder of Parquet files and journals that reads as one.
+
+``DIR/date=YYYY-MM-DD/*.parquet`` holds what is sealed, ``DIR/journal/*.jsonl`` what is not yet.
+Sealing a journal writes ``date=.../STEM.parquet`` for each of its days and then removes it. A crash
+in between leaves both; a reader that finds the Parquet file skips those rows of the journal.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lightmeter import journal, rows
+from lightmeter.errors import HistoryError, explain
+
+
+_log = logging.getLogger(__name__)
+_SMALL = {"feedback": pa.int8(), "peak_vram_bytes": pa.int64()}
+_TYPES = (
+    {"arrived_at": pa.timestamp("us", tz="UTC")}
+    | {name: _SMALL.get(name, pa.int32()) for name in rows.INTEGERS}
+    | dict.fromkeys(rows.NUMBERS, pa.float64())
+)
+SCHEMA = pa.schema(
+    [
+        pa.field(name, _TYPES.get(name, pa.string()), nullable=name not in rows.REQUIRED)
+        for name in rows.COLUMNS
+    ]
+)
+UNKNOWN = "unknown"
+"""How a null service or outcome is called where a name is needed."""
+
+
+def table_of(usage: Sequence[rows.UsageRow]) -> pa.Table:
+    """Turn rows into a table of `SCHEMA`."""
+    return pa.Table.from_pylist([vars(row) for row in usage], schema=SCHEMA)
+
+
+def write(table: pa.Table, folder: Path, stem: str) -> int:
+    """Write a table of `SCHEMA` under the history folder, a file for each day; return its rows.
+
+    The same stem written again replaces its files, so an import can be repeated. Each file appears
+    whole or not at all.
+
+    Raises:
+        HistoryError: the folder cannot be written, or a row is invalid.
+    """
+    table = validated(table, stem).sort_by("arrived_at")
+    days = pc.strftime(table["arrived_at"], format="%Y-%m-%d")
+    for day in pc.unique(days).to_pylist():
+        _write_file(table.filter(pc.equal(days, day)), folder / f"date={day}" / f"{stem}.parquet")
+    return int(table.num_rows)
+
+
+def _write_file(table: pa.Table, path: Path) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            pq.write_table(table, file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise HistoryError(f"history file {str(path)!r} {explain(error)}") from error
+
+
+def seal(folder: Path, path: Path) -> int:
+    """Turn a journal that nobody writes any more into Parquet; return its rows.
+
+    Raises:
+        HistoryError: the journal is unreadable or the folder cannot be written.
+    """
+    found = journal.scan(path)
+    if found.torn:
+        _log.warning("journal %s: the last row was cut short by a crash and is left out", path)
+    if found.rows:
+        write(table_of(found.rows), folder, path.stem)
+    path.unlink(missing_ok=True)
+    return len(found.rows)
+
+
+def seal_orphans(folder: Path) -> int:
+    """Seal the journals whose writers are gone; return the rows moved."""
+    return sum(seal(folder, path) for path in journal.journals(folder) if not journal.is_live(path))
+
+
+class History:
+    """A history folder, opened for reading. ``notes`` says what was dropped on the way."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the folder.
+
+        Raises:
+            HistoryError: it does not exist or holds no history.
+        """
+        self.folder = folder
+        self.notes: list[str] = []
+        if not folder.exists():
+            raise HistoryError(
+                f"history {str(folder)!r} does not exist; make one with 'lightmeter up' or 'lightmeter history import'"
+            )
+        if not folder.is_dir():
+            raise HistoryError(
+                f"history {str(folder)!r} is a file, not a folder; name the folder that holds date=YYYY-MM-DD/"
+            )
+        if not self._files() and not journal.journals(folder):
+            inner = folder / "history"
+            hint = (
+                f"; did you mean {str(inner)!r}?"
+                if inner.is_dir()
+                else "; name the folder that holds date=YYYY-MM-DD/"
+            )
+            raise HistoryError(f"history {str(folder)!r} holds no usage rows{hint}")
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("date=*/*.parquet"))
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the history a file at a time, journals first, each a validated table.
+
+        Raises:
+            HistoryError: a file is unreadable, has wrong columns or an invalid row.
+        """
+        wanted = list(columns or rows.COLUMNS)
+        unsealed = [(path, self._scan(path)) for path in journal.journals(self.folder)]
+        files = self._files()  # listed after the journals are read: a seal meanwhile loses nothing
+        sealed = {(path.parent.name, path.stem) for path in files}
+        for path, usage in unsealed:
+            kept = [
+                row for row in usage if (f"date={row.arrived_at:%Y-%m-%d}", path.stem) not in sealed
+            ]
+            if kept:
+                yield table_of(kept).select(wanted)
+        for path in files:
+            yield _read_file(path).select(wanted)
+
+    def _scan(self, path: Path) -> list[rows.UsageRow]:
+        try:
+            found = journal.scan(path)
+        except HistoryError:
+            if path.exists():
+                raise
+            return []  # sealed between listing and reading
+        if found.torn:
+            self.notes.append(
+                f"{path}: the last row was cut short by a crash and is left out; {len(found.rows)} whole rows read"
+            )
+        return found.rows
+
+    def frame(
+        self,
+        columns: Sequence[str],
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> pd.DataFrame:
+        """Read the rows that arrived in [since, until), ordered by arrival."""
+        wanted = list(dict.fromkeys(["arrived_at", *columns]))
+        parts: list[pd.DataFrame] = [table.to_pandas() for table in self.tables(wanted)]
+        if not parts:
+            parts = [table_of([]).select(wanted).to_pandas()]
+        whole = pd.concat(parts, ignore_index=True)
+        if since is not None:
+            whole = whole[whole["arrived_at"] >= since]
+        if until is not None:
+            whole = whole[whole["arrived_at"] < until]
+        return whole.sort_values("arrived_at", kind="stable", ignore_index=True)
+
+    def summary(self) -> dict[str, Any]:
+        """Count the rows: in all, for each service and outcome, with first and last arrival."""
+        services: Counter[str] = Counter()
+        outcomes: Counter[str] = Counter()
+        arrivals: list[datetime] = []
+        for table in self.tables(["arrived_at", "service", "outcome"]):
+            for name, counter in (("service", services), ("outcome", outcomes)):
+                for entry in pc.value_counts(table[name]).to_pylist():
+                    counter[entry["values"] or UNKNOWN] += entry["counts"]
+            arrivals += pc.min_max(table["arrived_at"]).as_py().values()
+        return {
+            "rows": services.total(),
+            "first": min(arrivals).isoformat() if arrivals else None,
+            "last": max(arrivals).isoformat() if arrivals else None,
+            "services": dict(services.most_common()),
+            "outcomes": dict(outcomes.most_common()),
+        }
+
+
+def _read_file(path: Path) -> pa.Table:
+    where = f"{path.parent.name}/{path.name}"
+    try:
+        file = pq.ParquetFile(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        reason = (
+            explain(error)
+            if isinstance(error, OSError) and error.errno
+            else "is no whole Parquet file"
+        )
+        raise HistoryError(
+            f"history file {str(path)!r} {reason}; move it aside to go on"
+        ) from error
+    with file:
+        rows.check_columns(file.schema_arrow.names, where)
+        try:
+            return validated(fitted(file.read()), where)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+            raise HistoryError(
+                f"history file {str(path)!r} has a column of the wrong type: {error}; see docs/history.md".replace(
+                    "\n", " "
+                )
+            ) from error
+
+
+def fitted(table: pa.Table) -> pa.Table:
+    """Cast to `SCHEMA`; columns that the file lacks are unknown, and so are NaN values."""
+    columns = []
+    for field in SCHEMA:
+        if field.name not in table.column_names:
+            columns.append(pa.nulls(table.num_rows, field.type))
+            continue
+        column = table[field.name]
+        if pa.types.is_floating(column.type):
+            column = pc.if_else(pc.is_nan(column), None, column)
+        columns.append(column.cast(field.type, safe=field.name != "arrived_at"))
+    return pa.table(columns, schema=SCHEMA)
+
+
+def validated(table: pa.Table, where: str) -> pa.Table:
+    """Return the table, or refuse it for an empty id or arrival or an impossible measure.
+
+    Raises:
+        HistoryError: naming the place, row, column and value.
+    """
+    for name in rows.REQUIRED:
+        if table[name].null_count:
+            raise HistoryError(f"{where}: column {name!r} has empty values; every row needs one")
+    for name in rows.MEASURES:
+        column = table[name]
+        if not column.null_count < len(column):
+            continue
+        extremes = pc.min_max(column).as_py()
+        if extremes["min"] < 0 or extremes["max"] == float("inf"):
+            bad = pc.index(
+                pc.fill_null(
+                    pc.or_(pc.less(column, 0), pc.equal(column, float("inf"))), value=False
+                ),
+                value=True,
+            ).as_py()
+            row = rows.UsageRow(**table.slice(bad, 1).to_pylist()[0])
+            rows.check(row, f"{where} row {bad + 1}")
+    return table

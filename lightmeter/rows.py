@@ -1,0 +1,126 @@
+"""The usage row: one line for each request, the planner's raw material. Standard library only."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from lightmeter.errors import HistoryError, nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsageRow:
+    """What one request asked for, waited for and used.
+
+    Times are seconds, sizes bytes, energy joules. What the source does not know is None, never 0.
+    """
+
+    request_id: str
+    arrived_at: datetime
+    """When the request arrived, in UTC."""
+    service: str | None = None
+    """What the request was billed to; the planner prices each service."""
+    model: str | None = None
+    tenant: str | None = None
+    """Name of the API key, or the user group of a trace."""
+    priority: str | None = None
+    width: int | None = None
+    height: int | None = None
+    images: int | None = None
+    forwards: int | None = None
+    """Transformer forwards executed for each picture."""
+    loras: int | None = None
+    queue_seconds: float | None = None
+    service_seconds: float | None = None
+    """Wall time on the GPU, of the whole batch that the request rode in."""
+    gpu_seconds: float | None = None
+    """The request's own share of the batch."""
+    total_seconds: float | None = None
+    batch_size: int | None = None
+    outcome: str | None = None
+    """One of `catalog.Outcome`."""
+    gpu_uuid: str | None = None
+    gpu_name: str | None = None
+    peak_vram_bytes: int | None = None
+    energy_joules: float | None = None
+    anomaly: str | None = None
+    """One of `catalog.Anomaly`."""
+    feedback: int | None = None
+    """Stars, 1 to 5."""
+
+
+COLUMNS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(UsageRow))
+REQUIRED = ("request_id", "arrived_at")
+"""Columns that are never null."""
+INTEGERS = (
+    "width",
+    "height",
+    "images",
+    "forwards",
+    "loras",
+    "batch_size",
+    "peak_vram_bytes",
+    "feedback",
+)
+NUMBERS = ("queue_seconds", "service_seconds", "gpu_seconds", "total_seconds", "energy_joules")
+MEASURES = NUMBERS + INTEGERS
+"""Columns that may be null but never negative or infinite."""
+
+
+def check_columns(names: list[str], where: str) -> None:
+    """Refuse a table that lacks a needed column or has one that is not ours.
+
+    Raises:
+        HistoryError: naming the table, the column and the nearest known one.
+    """
+    for name in names:
+        if name not in COLUMNS:
+            raise HistoryError(
+                f"{where}: column {name!r} is no usage column{nearest(name, COLUMNS)}"
+            )
+    for name in (*REQUIRED, "service", "service_seconds", "outcome"):
+        if name not in names:
+            raise HistoryError(f"{where}: column {name!r} is missing; see docs/history.md")
+
+
+def check(row: UsageRow, where: str) -> UsageRow:
+    """Return the row, or refuse it for a negative or infinite measure.
+
+    Raises:
+        HistoryError: naming the row's place, the column and the value.
+    """
+    for name in MEASURES:
+        value = getattr(row, name)
+        if value is not None and not 0 <= value < math.inf:
+            raise HistoryError(f"{where}: {name} is {value}; it must be 0 or more, or empty")
+    return row
+
+
+def as_json(row: UsageRow) -> dict[str, Any]:
+    """Return the row's known values, ready for `json.dumps`; unknown ones are left out."""
+    values: dict[str, Any] = {name: getattr(row, name) for name in COLUMNS}
+    values["arrived_at"] = row.arrived_at.astimezone(UTC).isoformat(timespec="microseconds")
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def from_json(values: Mapping[str, Any], where: str) -> UsageRow:
+    """Build the row back from `as_json`'s output.
+
+    Raises:
+        HistoryError: a column is unknown or missing, or a value is unusable.
+    """
+    for name in values:
+        if name not in COLUMNS:
+            raise HistoryError(
+                f"{where}: column {name!r} is no usage column{nearest(name, COLUMNS)}"
+            )
+    try:
+        arrived = datetime.fromisoformat(values["arrived_at"])
+        row = UsageRow(**{**values, "arrived_at": arrived})
+        return check(row, where)
+    except (KeyError, TypeError, ValueError) as error:
+        raise HistoryError(f"{where}: not a usage row ({error}); see docs/history.md") from error

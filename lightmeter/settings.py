@@ -1,0 +1,140 @@
+"""The knobs: one frozen class for each command that has any. Descriptions become the docs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Section(BaseModel):
+    """A frozen group of settings; an unknown key is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Serve(Section):
+    """The inference server."""
+
+    model: str = Field(
+        "tiny",
+        description="A folder saved with save_pretrained, a model id in the local hub cache, 'tiny' (a random-weight pipeline made on the spot) or 'still' (grey pictures, no model).",
+        min_length=1,
+    )
+    service: str = Field(
+        "",
+        description="Name under which requests are metered and billed; empty means the model's name.",
+        max_length=64,
+        pattern=r"^[\w.:/-]*$",
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: Port = Field(7860, description="Port of the API.")
+    metrics_port: Port = Field(7861, description="Port of /metrics, served by a thread of its own.")
+    data: Path = Field(
+        Path("lightmeter-data"), description="Folder for usage history and the tiny model."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        description="Where the model runs; auto takes CUDA where there is one. BF16 on CUDA, FP32 on CPU.",
+    )
+    workers: int = Field(
+        1,
+        description="Worker processes, each with a pipeline of its own; worker i takes GPU i modulo the GPUs there are.",
+        ge=1,
+        le=64,
+    )
+    threads: int = Field(
+        0,
+        description="CPU threads for each worker; 0 divides the cores, leaving one for the API.",
+        ge=0,
+        le=256,
+    )
+    queue: int = Field(
+        64, description="Requests that may wait; one more is answered 429.", ge=1, le=100_000
+    )
+    batch_penalty: float = Field(
+        30.0,
+        description="Seconds that a batch-priority request yields to interactive ones; bounds its extra wait.",
+        ge=0,
+        le=3600,
+    )
+    deadline: float = Field(
+        300.0,
+        description="Seconds after which a request still waiting is answered 504.",
+        gt=0,
+        le=86_400,
+    )
+    start_timeout: float = Field(
+        900.0, description="Seconds that a worker may take to load its model.", gt=0, le=86_400
+    )
+    steps: int = Field(8, description="Denoise steps where the request names none.", ge=1, le=200)
+    max_steps: int = Field(50, description="Most denoise steps of a request.", ge=1, le=200)
+    max_side: int = Field(2048, description="Greatest width or height, pixels.", ge=16, le=16_384)
+    max_images: int = Field(4, description="Most pictures of a request.", ge=1, le=64)
+    max_prompt_chars: int = Field(
+        8000, description="Longest prompt, characters.", ge=1, le=1_000_000
+    )
+    max_body_bytes: int = Field(
+        1_048_576,
+        description="Largest request body; a larger one is answered 413.",
+        ge=1024,
+        le=1_073_741_824,
+    )
+    seal_rows: int = Field(
+        5000, description="Rows after which the journal is sealed into Parquet.", ge=1, le=1_000_000
+    )
+    fsync: bool = Field(
+        default=False,
+        description="Flush the journal to the disk before each answer, against loss of power.",
+    )
+
+
+class Up(Section):
+    """Everything on this machine."""
+
+    load: float = Field(
+        0.5, description="Requests per second of the light load; 0 drives none.", ge=0, le=1000
+    )
+    duration: float = Field(
+        0.0,
+        description="Seconds to run; 0 means until Ctrl-C, or 60 s where there is no terminal.",
+        ge=0,
+        le=2_592_000,
+    )
+
+
+class Plan(Section):
+    """The cost report."""
+
+    slo: str = Field(
+        "p95_wait=30s,attainment=0.95",
+        description="Objective: the 95th percentile of the wait before a GPU starts the request, and the share of requests within it.",
+    )
+    sku: str = Field("aws-g6e-l40s", description="Row of the price table to plan with.")
+    prices: Path | None = Field(
+        None,
+        description="A CSV with the columns of planner/data/prices.csv; its rows are added to the built-in ones and win over them.",
+    )
+    start_seconds: float = Field(
+        180.0, description="On-demand: from ordering a GPU to its first picture.", ge=0, le=86_400
+    )
+    swap_seconds: float = Field(
+        22.7,
+        description="Shared pool: time to load another service's model onto a GPU.",
+        ge=0,
+        le=86_400,
+    )
+    max_gpus: int = Field(512, description="Most GPUs that an option may use.", ge=1, le=10_000)
+    resamples: int = Field(
+        200, description="Bootstrap resamples behind each interval.", ge=20, le=10_000
+    )
+    seed: int = Field(
+        1, description="Seed of the bootstrap, so that a report can be made again.", ge=0
+    )
+
+
+SECTIONS: dict[str, type[Section]] = {"serve": Serve, "up": Up, "plan": Plan}

@@ -1,0 +1,70 @@
+"""Conversions at the edge, and numbers as people read them. Standard library only."""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_HALF_UP, Decimal
+
+from lightmeter.errors import SettingError
+
+
+SECONDS_PER_HOUR = 3600
+HOURS_PER_MONTH = 730
+"""Mean hours of a month, 365 x 24 / 12; the month that cloud price lists use."""
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_duration(text: str) -> float:
+    """Turn ``30s``, ``5m``, ``1.5h`` or ``250ms`` into seconds; a bare number is seconds.
+
+    Raises:
+        SettingError: the text is no duration.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if not match:
+        raise SettingError(f"duration {text!r} is not understood; write it like 30s, 5m, 1.5h")
+    return float(match[1]) * _SECONDS[match[2] or "s"]
+
+
+def show_duration(seconds: float) -> str:
+    """Format seconds for reading: ``40 ms``, ``12.3 s``, ``4 min 05 s``, ``3.2 h``, ``16.3 days``."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    if seconds < SECONDS_PER_HOUR:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest:02d} s"
+    hours = seconds / SECONDS_PER_HOUR
+    return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
+
+
+def show_bytes(count: float) -> str:
+    """Format bytes for reading, in powers of 1024."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(count) < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def show_ratio(ratio: float) -> str:
+    """Format a ratio 0..1 as a percentage."""
+    return f"{ratio * 100:.1f} %"
+
+
+def cents(amount: Decimal) -> Decimal:
+    """Round money to two decimals, half up."""
+    return amount.quantize(Decimal("0.01"), rounding=ROUND_HALF_UP)
+
+
+def show_money(amount: Decimal, currency: str) -> str:
+    """Format money for reading: ``USD 1,234.50``; from 1,000 on without the cents."""
+    return f"{currency} {amount:,.0f}" if abs(amount) >= 1000 else f"{currency} {cents(amount):,}"
+
+
+def megapixels(width: int, height: int) -> float:
+    """Picture area in megapixels (1e6 pixels)."""
+    return width * height / 1e6

@@ -1,0 +1,1 @@
+"""The planner: usage history in, priced advice out."""

@@ -1,0 +1,161 @@
+"""Usage rows as demand: who asked for GPU time, when, and for how much. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from lightmeter.errors import PlanError
+from lightmeter.history import UNKNOWN
+from lightmeter.replay import Floats, Integers
+
+
+COLUMNS = (
+    "arrived_at",
+    "service",
+    "service_seconds",
+    "gpu_seconds",
+    "images",
+    "peak_vram_bytes",
+    "outcome",
+)
+BIN_SECONDS = 300.0
+"""Width of the bins behind ``busy_gpus_p95``."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """The requests that used a GPU, in order of arrival.
+
+    ``arrivals`` is seconds since ``start``, ``seconds`` the GPU time of each, ``owner`` the index
+    of its service in ``services``; all have shape (n,). ``peak_vram_bytes`` is by service, None
+    where the history does not know. ``left_out`` counts the rows without a service or GPU time.
+    """
+
+    start: datetime
+    end: datetime
+    arrivals: Floats
+    seconds: Floats
+    owner: Integers
+    images: Floats
+    services: tuple[str, ...]
+    peak_vram_bytes: tuple[int | None, ...]
+    left_out: int
+    shared_time: int
+    """Rows whose GPU time is their share of a batch; the others' is the whole service time."""
+
+    @property
+    def span_seconds(self) -> float:
+        """Length of the window, seconds."""
+        return (self.end - self.start).total_seconds()
+
+    @property
+    def busy_gpus(self) -> float:
+        """Mean number of busy GPUs, the offered load in erlangs."""
+        return float(self.seconds.sum()) / self.span_seconds
+
+    def of(self, service: int) -> npt.NDArray[np.bool_]:
+        """Mask the requests of one service."""
+        mask: npt.NDArray[np.bool_] = self.owner == service
+        return mask
+
+
+def month_window(month: str) -> tuple[datetime, datetime]:
+    """Return [first instant, first instant of the next) of ``YYYY-MM``, in UTC.
+
+    Raises:
+        PlanError: not a month.
+    """
+    try:
+        first = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise PlanError(f"month {month!r} is no month; write it like 2026-10") from error
+    return first, (first + timedelta(days=32)).replace(day=1)
+
+
+def from_frame(frame: pd.DataFrame, window: tuple[datetime, datetime] | None = None) -> Demand:
+    """Build the demand from history rows with `COLUMNS`, ordered by arrival.
+
+    GPU time is the request's share of its batch where the history knows it, else the service time.
+    Without a window it runs from the first arrival to the end of the last service.
+
+    Raises:
+        PlanError: no row used a GPU.
+    """
+    known = frame["gpu_seconds"].fillna(frame["service_seconds"])
+    usable = frame["service"].notna() & (known > 0)
+    used = frame[usable]
+    if used.empty:
+        raise PlanError(
+            f"the history has {len(frame)} rows in this period and none used a GPU; import or record more, or name another --month"
+        )
+    start = window[0] if window else used["arrived_at"].iloc[0].to_pydatetime()
+    since = (used["arrived_at"] - pd.Timestamp(start)).dt.total_seconds()
+    arrivals: Floats = np.asarray(since, dtype=np.float64)
+    seconds: Floats = np.asarray(known[usable], dtype=np.float64)
+    end = window[1] if window else start + timedelta(seconds=float((arrivals + seconds).max()))
+    owner, names = pd.factorize(used["service"], sort=True)
+    peaks = used.groupby("service")["peak_vram_bytes"].max()
+    return Demand(
+        start=start,
+        end=end,
+        arrivals=arrivals,
+        seconds=seconds,
+        owner=owner.astype(np.int64),
+        images=used["images"].fillna(1).to_numpy(dtype=np.float64),
+        services=tuple(str(name) for name in names),
+        peak_vram_bytes=tuple(None if pd.isna(peaks[name]) else int(peaks[name]) for name in names),
+        left_out=int((~usable).sum()),
+        shared_time=int(used["gpu_seconds"].notna().sum()),
+    )
+
+
+def busy_between(starts: Floats, ends: Floats, edges: Floats) -> Floats:
+    """Time covered by the intervals [start, end) within each bin; shape (len(edges) - 1,), seconds."""
+    return np.diff(_ramp(starts, edges) - _ramp(ends, edges))
+
+
+def _ramp(times: Floats, at: Floats) -> Floats:
+    """Sum of max(0, t - time) over all times, for each t."""
+    ordered = np.sort(times)
+    count = np.searchsorted(ordered, at, side="right")
+    total = np.concatenate([[0.0], np.cumsum(ordered)])
+    found: Floats = count * at - total[count]
+    return found
+
+
+def describe(demand: Demand) -> list[dict[str, object]]:
+    """Say of each service what it used: the ``services`` of plan.json, largest user first."""
+    edges = np.arange(0.0, demand.span_seconds + BIN_SECONDS, BIN_SECONDS)
+    found = []
+    for index, name in enumerate(demand.services):
+        mask = demand.of(index)
+        arrivals, seconds = demand.arrivals[mask], demand.seconds[mask]
+        busy = busy_between(arrivals, arrivals + seconds, edges) / BIN_SECONDS
+        found.append(
+            {
+                "name": name,
+                "requests": int(mask.sum()),
+                "gpu_seconds": round(float(seconds.sum()), 3),
+                "busy_gpus_mean": round(float(seconds.sum()) / demand.span_seconds, 6),
+                "busy_gpus_p95": round(float(np.quantile(busy, 0.95)), 6),
+                "vram_peak_bytes": demand.peak_vram_bytes[index],
+            }
+        )
+    return sorted(found, key=lambda service: -float(str(service["gpu_seconds"])))
+
+
+__all__ = [
+    "BIN_SECONDS",
+    "COLUMNS",
+    "UNKNOWN",
+    "Demand",
+    "busy_between",
+    "describe",
+    "from_frame",
+    "month_window",
+]

@@ -1,0 +1,177 @@
+"""plan.json: the contract of the cost report, schema 1. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any
+
+from lightmeter.units import cents
+from planner import certainty
+from planner.certainty import Draws
+from planner.demand import Demand, describe
+from planner.options import Option, OptionKind, Terms, cost, quantile
+from planner.recommend import Recommendation
+
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """An input that was not measured on this history, and where its value comes from."""
+
+    what: str
+    value: float | str
+    source: str
+
+
+def assumptions(option: Option, demand: Demand, terms: Terms) -> list[Assumption]:
+    """List what an option rests on besides the history."""
+    price = terms.price
+    found = [
+        Assumption(
+            f"price of one {price.gpu} GPU-hour, {price.currency}",
+            float(price.price_per_gpu_hour),
+            f"{price.provider} {price.instance} {price.region}, list price as of {price.asof}, {price.source}",
+        ),
+        Assumption(
+            "discount for committed use",
+            "none",
+            "no price list states it; bring your own with --prices",
+        ),
+        Assumption("speed of this GPU over the one in the history", 1.0, "not measured"),
+    ]
+    if demand.shared_time < len(demand.arrivals):
+        found.append(
+            Assumption(
+                "GPU time of a request",
+                "its whole service time",
+                f"{len(demand.arrivals) - demand.shared_time} rows do not state their share of a batch; a client-side time overstates it",
+            )
+        )
+    if option.kind is OptionKind.SHARED:
+        found.append(
+            Assumption(
+                "seconds to swap a model",
+                terms.swap_seconds,
+                "setting plan.swap_seconds; its default is the median base-model load of GenTD26",
+            )
+        )
+        found.append(
+            Assumption("models resident on a GPU", 1, "the cautious choice; more would swap less")
+        )
+    if option.kind is OptionKind.ON_DEMAND:
+        found.append(
+            Assumption(
+                "seconds to start a GPU",
+                terms.start_seconds,
+                "setting plan.start_seconds; its default is the middle of the 2 to 4 minutes that founding article 3 states",
+            )
+        )
+        found.append(
+            Assumption(
+                "idle seconds before release",
+                option.idle_seconds or 0.0,
+                "the best of those tried by replay",
+            )
+        )
+        found.append(
+            Assumption(
+                "billing granularity and minimum, seconds",
+                f"{price.granularity_seconds:g}, {price.minimum_seconds:g}",
+                "general knowledge of the provider, not from the price list",
+            )
+        )
+        found.append(
+            Assumption(
+                "when a GPU is started",
+                "when no running one is free before it would be ready",
+                "a scheduler that knows how long the running requests take",
+            )
+        )
+    return found
+
+
+def build(
+    demand: Demand,
+    draws: Draws,
+    terms: Terms,
+    *,
+    options: list[Option],
+    advice: Recommendation,
+    generated_from: Mapping[str, Any],
+    month: str | None,
+) -> dict[str, Any]:
+    """Assemble the document; money is a JSON number of ``currency``, rounded to cents."""
+    return {
+        "schema": SCHEMA,
+        "month": month,
+        "currency": terms.price.currency,
+        "generated_from": {**generated_from, **_evidence(demand, draws)},
+        "slo": {"p95_wait_seconds": terms.slo.wait_seconds, "attainment": terms.slo.attainment},
+        "services": describe(demand),
+        "options": [_option(option, demand, draws, terms) for option in options],
+        "recommendation": _recommendation(options, advice),
+    }
+
+
+def _evidence(demand: Demand, draws: Draws) -> dict[str, Any]:
+    return {
+        "first": demand.start.isoformat(),
+        "last": demand.end.isoformat(),
+        "span_seconds": round(demand.span_seconds, 3),
+        "requests": len(demand.arrivals),
+        "rows_left_out": demand.left_out,
+        "busy_gpus_mean": round(demand.busy_gpus, 6),
+        "resamples": len(draws.weights),
+        "resample_block_seconds": round(draws.block_seconds, 3),
+    }
+
+
+def _number(amount: Decimal) -> float:
+    return float(cents(amount))
+
+
+def _option(option: Option, demand: Demand, draws: Draws, terms: Terms) -> dict[str, Any]:
+    hours, resampled = option.monthly_hours(draws, terms)
+    low, high = certainty.interval(resampled)
+    images_a_month = demand.images.sum() / demand.span_seconds * terms.month_hours * 3600
+    provisioned = float(option.billed.sum()) * 3600
+    return {
+        "kind": option.kind.value,
+        "sku": terms.price.sku,
+        "gpus": option.gpus,
+        "placement": [asdict(place) for place in option.placement],
+        "monthly_cost": _number(cost(hours, terms.price)),
+        "monthly_cost_ci": [_number(cost(low, terms.price)), _number(cost(high, terms.price))],
+        "cost_per_1000_images": _number(cost(hours / float(images_a_month) * 1000, terms.price)),
+        **{
+            f"wait_{name}_seconds": _quantile(option, q)
+            for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+        },
+        "slo_attainment": round(option.attainment, 6),
+        "slo_attainment_ci": [round(bound, 6) for bound in option.attainment_ci],
+        "utilization": round(float(demand.seconds.sum()) / provisioned, 6),
+        "cold_starts": option.cold_starts,
+        "meets_slo": option.meets_slo,
+        "assumptions": [asdict(item) for item in assumptions(option, demand, terms)],
+    }
+
+
+def _quantile(option: Option, q: float) -> float:
+    return round(quantile(option.waits, q), 6)
+
+
+def _recommendation(options: list[Option], advice: Recommendation) -> dict[str, Any]:
+    return {
+        "kind": None if advice.option is None else options[advice.option].kind.value,
+        "option": advice.option,
+        "saving_ratio": None if advice.saving_ratio is None else round(advice.saving_ratio, 6),
+        "saving_ci": None
+        if advice.saving_ci is None
+        else [round(bound, 6) for bound in advice.saving_ci],
+        "reason": advice.reason,
+        "flips_when": [asdict(flip) for flip in advice.flips_when],
+    }

@@ -1,0 +1,132 @@
+"""Public traces as usage rows. A file is recognised by its columns, not by its name."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from lightmeter import history
+from lightmeter.catalog import Outcome
+from lightmeter.errors import HistoryError, explain
+
+
+GENTD26_COLUMNS = (
+    "gmt_create",
+    "predict_status",
+    "exec_time_seconds",
+    "groupId",
+    "num_images_per_prompt",
+    "num_inference_steps",
+    "checkpoint_model_version_id",
+    "num_lora",
+)
+_GENTD26_OUTCOMES = {"SUCCEED": Outcome.OK, "FAILED": Outcome.ERROR}
+"""PENDING and PROCESSING had not ended: their outcome and time are unknown."""
+
+
+def read(format_: str, source: Path) -> tuple[pa.Table, str]:
+    """Read a trace; return its rows and the stem of the history files they belong in.
+
+    The stem is made from the file's bytes, so that the same import twice is the same import.
+
+    Raises:
+        HistoryError: unreadable, wrong columns, or a row with an impossible value.
+    """
+    columns, convert = _FORMATS[format_]
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise HistoryError(f"trace {str(source)!r} {explain(error)}") from error
+    frame = _frame(content, source, columns)
+    table = history.validated(convert(frame, str(source)), str(source))
+    return table, f"{format_}-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+def _frame(content: bytes, source: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    seen: list[str] = []
+    for text in _members(content, source):
+        try:
+            frame = pd.read_csv(text)
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+            raise HistoryError(
+                f"trace {str(source)!r} is no CSV: {' '.join(str(error).split())}"
+            ) from error
+        if set(columns) <= set(frame.columns):
+            return frame
+        seen = [str(name) for name in frame.columns]
+    missing = [name for name in columns if name not in seen]
+    raise HistoryError(
+        f"trace {str(source)!r} lacks the column {missing[0]!r}; it has {', '.join(seen[:8]) or 'none'}"
+    )
+
+
+def _members(content: bytes, source: Path) -> list[io.BytesIO]:
+    """Unpack what the publisher packed: plain, gzip, or a tar of several files."""
+    if content[:2] == b"\x1f\x8b":
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise HistoryError(
+                f"trace {str(source)!r} is damaged: {error}; fetch it again"
+            ) from error
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+            files = [
+                member
+                for member in tar
+                if member.isfile() and not Path(member.name).name.startswith(".")
+            ]
+            return [
+                io.BytesIO(data.read()) for member in files if (data := tar.extractfile(member))
+            ]
+    except tarfile.ReadError:
+        return [io.BytesIO(content)]
+
+
+def _gentd26(frame: pd.DataFrame, where: str) -> pa.Table:
+    """Map the request log of https://github.com/alibaba/clusterdata cluster-trace-v2026-GenAI.
+
+    The service is the checkpoint, the tenant the group. ``exec_time_seconds`` is seen from the
+    client: it holds queueing and LoRA loading, and overstates the time on the GPU.
+    """
+    try:
+        arrived = pd.to_datetime(frame["gmt_create"], utc=True, format="mixed")
+    except (ValueError, TypeError) as error:
+        raise HistoryError(f"{where}: gmt_create: {' '.join(str(error).split())[:120]}") from error
+    outcome = frame["predict_status"].map(_GENTD26_OUTCOMES)
+    seconds = _number(frame, "exec_time_seconds", where).where(outcome.notna())
+    columns = {
+        "request_id": [f"gentd26-{index}" for index in range(len(frame))],
+        "arrived_at": arrived,
+        "service": frame["checkpoint_model_version_id"],
+        "model": frame["checkpoint_model_version_id"],
+        "tenant": frame["groupId"],
+        "images": _number(frame, "num_images_per_prompt", where),
+        "forwards": _number(frame, "num_inference_steps", where),
+        "loras": _number(frame, "num_lora", where),
+        "service_seconds": seconds,
+        "total_seconds": seconds,
+        "outcome": outcome,
+    }
+    return history.fitted(pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False))
+
+
+def _number(frame: pd.DataFrame, name: str, where: str) -> pd.Series[float]:
+    try:
+        return pd.to_numeric(frame[name]).astype(float)
+    except (ValueError, TypeError) as error:
+        raise HistoryError(f"{where}: {name}: {' '.join(str(error).split())[:120]}") from error
+
+
+_FORMATS: dict[str, tuple[tuple[str, ...], Callable[[pd.DataFrame, str], pa.Table]]] = {
+    "gentd26": (GENTD26_COLUMNS, _gentd26),
+}
+FORMATS = tuple(_FORMATS)

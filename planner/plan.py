@@ -1,0 +1,96 @@
+"""From history rows to a plan: the room's front desk. Pure."""
+
+from __future__ import annotations
+
+import calendar
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from lightmeter.errors import PlanError
+from lightmeter.settings import Plan
+from lightmeter.units import HOURS_PER_MONTH, show_bytes
+from planner import certainty, document, slo
+from planner import options as ways
+from planner.demand import Demand, from_frame, month_window
+from planner.limits import breaking_points
+from planner.options import Terms
+from planner.prices import Price, pick
+from planner.recommend import recommend
+
+
+Tell = Callable[[str], None]
+
+
+def make(
+    frame: pd.DataFrame,
+    settings: Plan,
+    prices: Mapping[str, Price],
+    *,
+    month: str | None,
+    generated_from: Mapping[str, Any],
+    tell: Tell,
+) -> dict[str, Any]:
+    """Replay the history under every option and return the plan document.
+
+    ``frame`` holds `demand.COLUMNS`, ordered by arrival and within the month where one is named;
+    ``tell`` is told what is being done, for a progress line.
+
+    Raises:
+        PlanError: no demand, a service that fits no GPU, or an objective that is not understood.
+        PriceError: an unknown SKU.
+    """
+    terms = Terms(
+        slo=slo.parse(settings.slo),
+        price=pick(prices, settings.sku),
+        month_hours=_month_hours(month),
+        start_seconds=settings.start_seconds,
+        swap_seconds=settings.swap_seconds,
+        max_gpus=settings.max_gpus,
+    )
+    demand = from_frame(frame, month_window(month) if month else None)
+    _check_fit(demand, terms)
+    draws = certainty.draw(demand, resamples=settings.resamples, seed=settings.seed)
+    options = []
+    for name, way in (
+        ("dedicated", ways.dedicated),
+        ("shared", ways.shared),
+        ("on-demand", ways.on_demand),
+    ):
+        tell(f"replaying {len(demand.arrivals):,} requests on {name} GPUs")
+        options.append(way(demand, draws, terms))
+    advice = recommend(options, draws, terms, demand.span_seconds)
+    if advice.option is not None:
+        tell("looking how far the assumptions may be off")
+        found = breaking_points(options[advice.option], demand, draws, terms)
+        advice = dataclasses.replace(advice, flips_when=advice.flips_when + found)
+    return document.build(
+        demand,
+        draws,
+        terms,
+        options=options,
+        advice=advice,
+        generated_from=generated_from,
+        month=month,
+    )
+
+
+def _month_hours(month: str | None) -> float:
+    if month is None:
+        return HOURS_PER_MONTH
+    first, _ = month_window(month)
+    return float(calendar.monthrange(first.year, first.month)[1] * 24)
+
+
+def _check_fit(demand: Demand, terms: Terms) -> None:
+    for name, peak in zip(demand.services, demand.peak_vram_bytes, strict=True):
+        if peak is not None and peak > terms.price.vram_bytes:
+            raise PlanError(
+                f"service {name!r} peaked at {show_bytes(peak)}, more than the {terms.price.vram_gib:g} GiB of {terms.price.sku!r}; name a larger --sku"
+            )
+    if len(demand.services) > terms.max_gpus:
+        raise PlanError(
+            f"the history has {len(demand.services)} services and --max-gpus is {terms.max_gpus}; dedicated GPUs need at least one for each, so raise it"
+        )

@@ -1,0 +1,110 @@
+"""The price table: what a GPU-hour costs, where, as of when, and who says so."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from decimal import Decimal, InvalidOperation
+from importlib import resources
+from pathlib import Path
+
+from lightmeter.errors import PriceError, explain, nearest
+
+
+@dataclass(frozen=True)
+class Price:
+    """One row: the list price of one GPU for one hour, with what it comes in.
+
+    ``granularity_seconds`` and ``minimum_seconds`` say how on-demand time is rounded up. They are
+    general knowledge of the providers' billing, not from ``source``.
+    """
+
+    sku: str
+    provider: str
+    region: str
+    instance: str
+    gpu: str
+    vram_gib: float
+    price_per_gpu_hour: Decimal
+    currency: str
+    granularity_seconds: float
+    minimum_seconds: float
+    asof: str
+    source: str
+    licence: str
+
+    @property
+    def vram_bytes(self) -> float:
+        """Memory of the card, bytes."""
+        return self.vram_gib * 1024**3
+
+
+COLUMNS = tuple(field.name for field in fields(Price))
+_NUMBERS = ("vram_gib", "granularity_seconds", "minimum_seconds")
+
+
+def builtin() -> dict[str, Price]:
+    """Read the curated table that ships with the planner."""
+    return _read(
+        resources.files("planner").joinpath("data/prices.csv").read_text(), "built-in prices"
+    )
+
+
+def load(path: Path | None) -> dict[str, Price]:
+    """Read the built-in table and, over it, the user's own.
+
+    Raises:
+        PriceError: naming the file, row and value.
+    """
+    if path is None:
+        return builtin()
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise PriceError(f"price table {str(path)!r} {explain(error)}") from error
+    except UnicodeDecodeError as error:
+        raise PriceError(f"price table {str(path)!r} is no text file; give a CSV") from error
+    return builtin() | _read(text, str(path))
+
+
+def pick(prices: Mapping[str, Price], sku: str) -> Price:
+    """Return one row of the table.
+
+    Raises:
+        PriceError: no such SKU; names the nearest.
+    """
+    if sku not in prices:
+        raise PriceError(
+            f"SKU {sku!r} is in no price table{nearest(sku, prices)}; known: {', '.join(sorted(prices))}"
+        )
+    return prices[sku]
+
+
+def _read(text: str, where: str) -> dict[str, Price]:
+    reader = csv.DictReader(text.splitlines())
+    for name in COLUMNS:
+        if name not in (reader.fieldnames or ()):
+            raise PriceError(
+                f"{where}: column {name!r} is missing; the columns are {', '.join(COLUMNS)}"
+            )
+    rows = [_parse(row, f"{where} line {number}") for number, row in enumerate(reader, 2)]
+    return {row.sku: row for row in rows}
+
+
+def _parse(row: Mapping[str, str | None], where: str) -> Price:
+    values = {name: row[name] or "" for name in COLUMNS}
+    try:
+        price = Decimal(values["price_per_gpu_hour"])
+        numbers = {name: float(values[name]) for name in _NUMBERS}
+    except (InvalidOperation, ValueError) as error:
+        raise PriceError(
+            f"{where}: a number is unreadable; see planner/data/prices.csv for the form"
+        ) from error
+    if not price.is_finite() or price <= 0:
+        raise PriceError(f"{where}: price_per_gpu_hour is {price}; it must be above 0")
+    if numbers["granularity_seconds"] <= 0 or numbers["minimum_seconds"] < 0:
+        raise PriceError(
+            f"{where}: granularity_seconds must be above 0 and minimum_seconds 0 or more"
+        )
+    return Price(**{**values, **numbers, "price_per_gpu_hour": price})  # type: ignore[arg-type]  # all str but these
