@@ -26,7 +26,10 @@ _BODY = {
 
 def create_app(service: ImageService) -> FastAPI:
     """Build the application around a service."""
-    app = FastAPI(title="lightmeter", version=metadata.version("lightmeter"))
+    # FastAPI's own documentation pages load scripts from a CDN; /openapi.json is enough.
+    app = FastAPI(
+        title="lightmeter", version=metadata.version("lightmeter"), docs_url=None, redoc_url=None
+    )
     _add_generation(app, service)
     _add_health(app, service)
     _add_errors(app)

@@ -97,6 +97,10 @@ class Pool:
         while True:
             try:
                 await self._live(worker)
+            except ModelError as error:
+                if not self.fatal.done():
+                    self.fatal.set_exception(error)
+                return
             except (EOFError, OSError, WorkerError) as error:
                 _log.warning(
                     "%s died (%s); it is started again",
@@ -119,8 +123,7 @@ class Pool:
         async with asyncio.timeout(self._settings.start_timeout):
             facts, _ = await wire.receive(reader)
         if facts["kind"] != "ready":
-            self._refuse_model(facts["error"])
-            raise WorkerError(facts["error"])
+            raise self._blame(facts["error"])
         worker.facts = facts
         self.ready.set()
         self._on_load({LoadPhase(phase): seconds for phase, seconds in facts["phases"].items()})
@@ -133,18 +136,18 @@ class Pool:
         while True:
             worker.state = WorkerState.READY
             ticket = await self._queue.take()
+            ticket.worker = worker.facts
             worker.state = WorkerState.BUSY
             await self._run(ticket, reader, writer)
             worker.failures = 0
 
-    def _refuse_model(self, reason: str) -> None:
-        """Give up where no worker ever got ready: the model, not the process, is at fault."""
-        if not self.fatal.done() and not any(worker.facts for worker in self.workers):
-            self.fatal.set_exception(
-                ModelError(
-                    f"model {self._settings.model!r} cannot be loaded: {reason}; give a folder saved with save_pretrained, an id in the local hub cache, or 'tiny'"
-                )
-            )
+    def _blame(self, reason: str) -> Exception:
+        """Blame the model where no worker ever got ready; afterwards, the process."""
+        if self.ready.is_set():
+            return WorkerError(reason)
+        return ModelError(
+            f"model {self._settings.model!r} cannot be loaded: {reason}; give a folder saved with save_pretrained, an id in the local hub cache, or 'tiny'"
+        )
 
     async def _run(
         self, ticket: Ticket, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

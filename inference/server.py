@@ -25,6 +25,7 @@ from inference.service import ImageService
 from inference.worker import STILL, TINY
 from lightmeter.errors import ModelError, PortError, explain
 from lightmeter.settings import Serve
+from lightmeter.units import counted, url
 
 
 _log = logging.getLogger(__name__)
@@ -47,8 +48,8 @@ def serve(settings: Serve, tell: Callable[[str], None]) -> None:
         )
         try:
             with _metrics(settings, registry) as metrics_port:
-                tell(f"API      http://{settings.host}:{sock.getsockname()[1]}")
-                tell(f"metrics  http://{settings.host}:{metrics_port}/metrics")
+                tell(f"API      {url(settings.host, sock.getsockname()[1])}")
+                tell(f"metrics  {url(settings.host, metrics_port)}/metrics")
                 build = functools.partial(
                     ImageService, settings, model=model, instruments=instruments, recorder=recorder
                 )
@@ -65,7 +66,7 @@ def model_name(model: str) -> str:
     """
     if model in (TINY, STILL):
         return model
-    folder = Path(model).expanduser()
+    folder = Path(model)
     if folder.exists():
         zimage.check_folder(folder)
         return folder.resolve().name
@@ -83,7 +84,8 @@ def listen(host: str, port: int, option: str) -> socket.socket:
         PortError: naming the address and what to do.
     """
     try:
-        return socket.create_server((host, port), backlog=2048)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise PortError(
             f"address {host}:{port} {explain(error)}; give another --{option}, or 0 for a free one"
@@ -127,8 +129,8 @@ async def _run(
     server = _Server(config)
 
     def stop() -> None:
-        service.draining = True
-        server.should_exit = True
+        server.force_exit = service.draining  # the second signal does not wait
+        service.draining = server.should_exit = True
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
@@ -146,4 +148,4 @@ async def _run(
 
 async def _announce(service: ImageService, tell: Callable[[str], None]) -> None:
     await service.pool.ready.wait()
-    tell(f"ready    {service.model} on {len(service.pool.workers)} worker(s)")
+    tell(f"ready    {service.model} on {counted(len(service.pool.workers), 'worker')}")

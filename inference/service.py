@@ -184,7 +184,7 @@ class ImageService:
     def _row(self, trace: _Trace, outcome: Outcome, seconds: float) -> UsageRow:
         job = trace.order.job if trace.order else None
         header = trace.header or {}
-        facts = next((worker.facts for worker in self.pool.workers if worker.facts), {})
+        worker = trace.ticket.worker if trace.ticket and header else {}
         return UsageRow(
             request_id=trace.id,
             arrived_at=trace.at,
@@ -202,8 +202,8 @@ class ImageService:
             total_seconds=seconds,
             batch_size=1 if header else None,
             outcome=outcome,
-            gpu_uuid=facts.get("gpu_uuid") if header else None,
-            gpu_name=facts.get("gpu_name") if header else None,
+            gpu_uuid=worker.get("gpu_uuid"),
+            gpu_name=worker.get("gpu_name"),
             peak_vram_bytes=header.get("peak_vram_bytes"),
         )
 

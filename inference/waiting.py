@@ -43,6 +43,8 @@ class Ticket:
     arrived: float
     future: asyncio.Future[tuple[wire.Header, bytes]]
     started: float | None = None
+    worker: wire.Header = field(default_factory=dict)
+    """Ready message of the worker that took it."""
     work: float = field(init=False)
 
     def __post_init__(self) -> None:

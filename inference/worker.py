@@ -100,7 +100,7 @@ def _answer(engine: Engine, job: Job) -> bytes:
 
 
 def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
 
 
 if __name__ == "__main__":

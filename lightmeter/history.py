@@ -1,6 +1,6 @@
 """Usage history: a folder of Parquet files and journals that reads as one.
 
-``DIR/date=YYYY-MM-DD/*.parquet`` holds what is sealed, ``DIR/journal/*.jsonl`` what is not yet.
+``DIR/date=YYYY-MM-DD/*.parquet`` holds what is sealed, ``DIR/_journal/*.jsonl`` what is not yet.
 Sealing a journal writes ``date=.../STEM.parquet`` for each of its days and then removes it. A crash
 in between leaves both; a reader that finds the Parquet file skips those rows of the journal.
 """

@@ -1,6 +1,6 @@
 """The append-only journal: a row is on it before its answer leaves. Standard library only.
 
-A journal is one file of JSON lines, ``DIR/journal/STEM.jsonl``, written by one process, which holds
+A journal is one file of JSON lines, ``DIR/_journal/STEM.jsonl``, written by one process, which holds
 a lock on it for as long as it may still append. `write` hands each line to the kernel in one call,
 so a row survives the death of the process in the next instant; with ``fsync`` it survives the loss
 of power too.
@@ -22,7 +22,8 @@ from lightmeter.errors import HistoryError, explain
 from lightmeter.rows import UsageRow, as_json, check, from_json
 
 
-FOLDER = "journal"
+FOLDER = "_journal"
+"""The underscore keeps other engines (Spark, pyarrow, DuckDB) from reading it as data."""
 SUFFIX = ".jsonl"
 
 

@@ -65,6 +65,16 @@ def show_money(amount: Decimal, currency: str) -> str:
     return f"{currency} {amount:,.0f}" if abs(amount) >= 1000 else f"{currency} {cents(amount):,}"
 
 
+def counted(count: int, thing: str) -> str:
+    """Format a count with its noun: ``1 GPU``, ``7 GPUs``."""
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
+
+
 def megapixels(width: int, height: int) -> float:
     """Picture area in megapixels (1e6 pixels)."""
     return width * height / 1e6
+
+
+def url(host: str, port: int) -> str:
+    """Address of an HTTP server; an IPv6 host gets its brackets."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -15,9 +15,8 @@ from planner.options import Option, OptionKind, Terms
 from planner.recommend import Flip
 
 
-_FACTOR = 16.0
-_HALVINGS = 7
-"""The range searched is up to 16 times today's value, to within an eighth of that value."""
+_DOUBLINGS, _HALVINGS = 4, 7
+"""The search goes up to 16 times today's value, and ends within 1 % of the answer."""
 
 
 def breaking_points(option: Option, demand: Demand, draws: Draws, terms: Terms) -> tuple[Flip, ...]:
@@ -65,8 +64,12 @@ def _keeps(demand: Demand, draws: Draws, terms: Terms) -> Callable[[Floats], boo
 def _above(
     what: str, now: float, waits: Callable[[float], Floats], keeps: Callable[[Floats], bool]
 ) -> tuple[Flip, ...]:
-    low, high = now, max(now, 1.0) * _FACTOR
-    if keeps(waits(high)):
+    low = high = max(now, 1.0)
+    for _ in range(_DOUBLINGS):
+        low, high = high, high * 2
+        if not keeps(waits(high)):
+            break
+    else:
         return ()
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

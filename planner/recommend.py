@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from lightmeter.replay import Floats
-from lightmeter.units import show_duration, show_money, show_ratio
+from lightmeter.units import counted, show_duration, show_money, show_ratio
 from planner import certainty
 from planner.certainty import DAY, Draws
 from planner.options import Option, OptionKind, Terms, cost, p95
@@ -133,7 +133,7 @@ class _Case:
 
     def gpus(self, index: int) -> str:
         option = self.options[index]
-        count = f"{option.gpus} GPU{'s' if option.gpus != 1 else ''}"
+        count = counted(option.gpus, "GPU")
         return f"at most {count}" if option.kind is OptionKind.ON_DEMAND else count
 
     def name(self, index: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from lightmeter.errors import PlanError, explain
-from lightmeter.units import show_bytes, show_duration, show_ratio
+from lightmeter.units import counted, show_bytes, show_duration, show_ratio
 from planner import chart
 
 
@@ -50,7 +50,12 @@ def _render(name: str, document: dict[str, Any], *, chart: str) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        duration=show_duration, ratio=show_ratio, size=show_bytes, money=_money, cell=_cell
+        duration=show_duration,
+        counted=counted,
+        ratio=show_ratio,
+        size=show_bytes,
+        money=_money,
+        cell=_cell,
     )
     return environment.get_template(f"{name}.j2").render(
         plan=document, chart=chart, most=MOST_SERVICES
@@ -92,11 +97,15 @@ def text(document: dict[str, Any]) -> str:
     ]
     evidence, slo = document["generated_from"], document["slo"]
     facts = (
-        f"{evidence['requests']:,} requests of {len(document['services'])} service(s) in {show_duration(evidence['span_seconds'])}, "
+        f"{evidence['requests']:,} requests of {counted(len(document['services']), 'service')} in {show_duration(evidence['span_seconds'])}, "
         f"{evidence['busy_gpus_mean']:.3g} GPUs busy on average; objective: p95 wait of at most {show_duration(slo['p95_wait_seconds'])}; "
         f"{document['currency']}, {document['options'][0]['sku']}"
     )
-    return "\n".join([facts, "", *lines, "", document["recommendation"]["reason"]])
+    advice = document["recommendation"]
+    flips = [f"  {flip['what']}: {flip['at']:.4g}" for flip in advice["flips_when"]]
+    if flips:
+        flips = ["", "What would change the advice:", *flips]
+    return "\n".join([facts, "", *lines, "", advice["reason"], *flips])
 
 
 def _row(option: dict[str, Any]) -> tuple[str, ...]:

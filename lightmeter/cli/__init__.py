@@ -79,7 +79,7 @@ def _show_version(ctx: click.Context, /, _: click.Parameter, wanted: bool) -> No
 )
 @click.pass_context
 def root(ctx: click.Context, /, config: Path | None, verbose: bool) -> None:  # noqa: FBT001
-    r"""Meter, alert on, scale and budget GPU image-generation services.
+    """Meter, alert on, scale and budget GPU image-generation services.
 
     \b
     Examples:

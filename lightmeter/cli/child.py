@@ -93,9 +93,10 @@ def _end_with_parent() -> None:
 
 def free_port(host: str, wanted: int) -> int:
     """Return the wanted port if it can be listened on, else one that can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in (wanted, 0):
         try:
-            with socket.create_server((host, port)) as probe:
+            with socket.create_server((host, port), family=family) as probe:
                 return int(probe.getsockname()[1])
         except OSError:
             continue

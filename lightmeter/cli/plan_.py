@@ -28,7 +28,7 @@ from lightmeter.settings import Plan
 @as_json
 @click.pass_context
 def command(ctx: click.Context, /, history: Path, out: Path, **options: Any) -> None:
-    r"""Price the usage history on dedicated, shared and on-demand GPUs, and recommend.
+    """Price the usage history on dedicated, shared and on-demand GPUs, and recommend.
 
     \b
     Example:

@@ -14,12 +14,12 @@ from lightmeter.settings import Serve
 @settings_options(Serve)
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    r"""Serve pictures through an OpenAI-shaped API, and meter every request.
+    """Serve pictures through an OpenAI-shaped API, and meter every request.
 
     \b
     Example:
       lightmeter serve --model ./Z-Image-Turbo --data /var/lib/lightmeter
-      curl -s localhost:7860/v1/images/generations -H 'content-type: application/json' \
+      curl -s localhost:7860/v1/images/generations -H 'content-type: application/json' \\
            -d '{"prompt": "a red fox in snow", "size": "64x64"}'
     """
     settings = settle(ctx, Serve, options)

@@ -21,8 +21,9 @@ from lightmeter.cli.child import Child, free_port
 from lightmeter.cli.options import as_json, settings_options, settle, sources
 from lightmeter.cli.plan_ import make_plan, show_plan
 from lightmeter.configuration import resolve
-from lightmeter.errors import PlanError, ServerError
+from lightmeter.errors import HistoryError, PlanError, PortError, ServerError
 from lightmeter.settings import Plan, Serve, Up
+from lightmeter.units import url
 
 
 SECONDS_WITHOUT_TERMINAL = 60.0
@@ -36,7 +37,7 @@ _SERVE = ("model", "data", "host", "port", "metrics_port", "workers", "device")
 @as_json
 @click.pass_context
 def command(ctx: click.Context, /, as_json: bool, **options: Any) -> None:  # noqa: FBT001
-    r"""Run everything on this machine: serve, drive a light load, meter, and plan at the end.
+    """Run everything on this machine: serve, drive a light load, meter, and plan at the end.
 
     Runs until Ctrl-C, or 60 s where there is no terminal, and then prints the cost plan of what it
     has just seen. A default port that is taken is replaced by a free one.
@@ -58,7 +59,7 @@ def command(ctx: click.Context, /, as_json: bool, **options: Any) -> None:  # no
     out = serve.data / "report"
     try:
         document = make_plan(serve.data / "history", plan, out, since=began)
-    except PlanError as error:
+    except (HistoryError, PlanError) as error:
         tell(f"\nNo plan: {error}")
         return
     if as_json:
@@ -69,18 +70,28 @@ def command(ctx: click.Context, /, as_json: bool, **options: Any) -> None:  # no
 
 
 def _with_free_ports(
-    ctx: click.Context, /, options: dict[str, Any], tell: Callable[[str], None]
+    ctx: click.Context, options: dict[str, Any], tell: Callable[[str], None]
 ) -> Serve:
-    """Settle the server, moving ports that nobody asked for out of the way of other programs."""
+    """Settle the server, moving ports that nobody asked for out of the way of other programs.
+
+    Raises:
+        PortError: a port that was asked for is taken.
+    """
     given = {key: options.get(key) for key in Serve.model_fields}
     serve, values = resolve(Serve, sources(ctx), given)
     moved: dict[str, int] = {}
     for value in values:
-        if value.key in ("port", "metrics_port") and value.origin == "default":
-            port = free_port(serve.host, value.value)
-            if port != value.value:
-                tell(f"port {value.value} is taken, using {port} for {value.key.replace('_', ' ')}")
-                moved[value.key] = port
+        if value.key not in ("port", "metrics_port"):
+            continue
+        name = value.key.replace("_", "-")
+        port = moved[value.key] = free_port(serve.host, value.value)
+        if value.value in (port, 0):
+            continue
+        if value.origin != "default":
+            raise PortError(
+                f"address {serve.host}:{value.value} is already in use; give another --{name}, or 0 for a free one"
+            )
+        tell(f"port {value.value} is taken, using {port} for --{name}")
     return serve.model_copy(update=moved)
 
 
@@ -94,7 +105,7 @@ def _run(up: Up, serve: Serve, tell: Callable[[str], None]) -> None:
     endless = up.duration == 0 and sys.stdin.isatty() and sys.stdout.isatty()
     seconds = float("inf") if endless else up.duration or SECONDS_WITHOUT_TERMINAL
     addresses = _Addresses(
-        f"http://{serve.host}:{serve.port}", f"http://{serve.host}:{serve.metrics_port}/metrics"
+        url(serve.host, serve.port), f"{url(serve.host, serve.metrics_port)}/metrics"
     )
     began = time.monotonic()
     with Child(serve) as child:
@@ -145,7 +156,7 @@ async def _until_ready(
 def _table(serve: Serve, addresses: _Addresses, child: Child) -> str:
     rows = (
         ("API", f"{addresses.api}/v1/images/generations"),
-        ("API reference", f"{addresses.api}/docs"),
+        ("API reference", f"{addresses.api}/openapi.json"),
         ("ready?", f"{addresses.api}/readyz"),
         ("metrics", addresses.metrics),
         ("usage history", str(serve.data / "history")),

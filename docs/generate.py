@@ -1,0 +1,139 @@
+"""Write the reference pages from the code: metrics, settings, commands.
+
+``python docs/generate.py`` writes them; ``--check`` says whether they are up to date (exit code 1).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from lightmeter import cli
+from lightmeter.catalog import CATALOG, Metric
+from lightmeter.cli.options import shown
+from lightmeter.configuration import variable
+from lightmeter.settings import SECTIONS
+
+
+DOCS = Path(__file__).parent
+NOTE = "<!-- Written by docs/generate.py; `make generate` renews it. -->"
+ROOMS = {"server": "Inference server", "exporter": "Exporter", "scaler": "Scaler"}
+
+
+def metrics() -> str:
+    """Tell every metric of the catalogue."""
+    return "\n".join([NOTE, "# Metrics", "", *_metrics_intro(), *_metric_tables()])
+
+
+def _metrics_intro() -> Iterator[str]:
+    yield "Base units throughout: seconds, bytes, joules, ratio 0..1. Counters end in `_total`."
+    yield "GPU readings keep the names, labels and units of dcgm-exporter, so that either can stand in for the other."
+    yield "This is the whole catalogue; [architecture](architecture.md) says which rooms expose theirs today."
+    yield ""
+
+
+def _metric_tables() -> Iterator[str]:
+    for room, title in ROOMS.items():
+        yield f"## {title}\n"
+        yield "| name | kind | unit | labels | meaning |"
+        yield "|---|---|---|---|---|"
+        yield from (_metric_row(metric) for metric in CATALOG if metric.room == room)
+        yield ""
+
+
+def _metric_row(metric: Metric) -> str:
+    closed = dict(metric.vocabulary)
+    labels = [
+        f"`{label}` ({', '.join(closed[label])})" if label in closed else f"`{label}`"
+        for label in metric.labels
+    ]
+    return (
+        f"| `{metric.name}` | {metric.kind} | {metric.unit} | {', '.join(labels)} | {metric.help} |"
+    )
+
+
+def settings() -> str:
+    """Tell every setting."""
+    lines = [NOTE, "# Settings", ""]
+    lines += [
+        "The command line wins over the environment, that over `lightmeter.toml`, that over the default;",
+        "`lightmeter config show` prints each value and its origin. An unknown name is an error that names the nearest known one.",
+        "",
+        "```toml",
+        "# lightmeter.toml, in the folder where lightmeter is started (or --config FILE, or LIGHTMETER_CONFIG)",
+        "[serve]",
+        'model = "/models/Z-Image-Turbo"',
+        "queue = 128",
+        "```",
+        "",
+    ]
+    for name, section in SECTIONS.items():
+        lines += [f"## {name}", "", str(section.__doc__).strip(), ""]
+        lines += ["| key | variable | default | meaning |", "|---|---|---|---|"]
+        for key, field in section.model_fields.items():
+            lines.append(
+                f"| `{key}` | `{variable(name, key)}` | `{shown(field.default)}` | {field.description} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def commands() -> str:
+    """Tell every command as its --help does."""
+    lines = [
+        NOTE,
+        "# Commands",
+        "",
+        "Exit codes: 0 done; 1 a check says no; 2 bad usage or bad input; 3 something outside failed.",
+        "",
+    ]
+    for path, command in _walk(cli.root, ("lightmeter",)):
+        context = click.Context(
+            command, info_name=" ".join(path), max_content_width=96, terminal_width=96
+        )
+        lines += [
+            f"## {' '.join(path)}",
+            "",
+            "```text",
+            command.get_help(context).rstrip(),
+            "```",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _walk(
+    command: click.Command, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            if inner is not None:
+                yield from _walk(inner, (*path, name))
+
+
+PAGES = {"metrics.md": metrics, "settings.md": settings, "commands.md": commands}
+
+
+def main() -> int:
+    """Write the pages, or compare them."""
+    check = "--check" in sys.argv[1:]
+    stale = []
+    for name, build in PAGES.items():
+        path, text = DOCS / name, build().rstrip() + "\n"
+        if check and (not path.exists() or path.read_text() != text):
+            stale.append(name)
+        elif not check:
+            path.write_text(text)
+    for name in stale:
+        click.echo(f"docs/{name} is out of date; run make generate", err=True)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Deaths and endings: of the server, of a worker, in the middle of work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import psutil
+
+from lightmeter import catalog, journal
+from lightmeter.catalog import WorkerState
+from lightmeter.history import History
+from lightmeter.journal import journals
+from support.server import Server, eventually
+
+
+LONG = {"num_inference_steps": 200, "size": "16x16"}
+LONG_ALLOWED = ("--max-steps", "200")
+
+
+def test_killed_after_answer(tmp_path: Path) -> None:
+    """A request that was answered is in the history though the server dies the next instant."""
+    with Server(tmp_path) as server:
+        answer = server.ready().post()
+        server.kill()
+
+    frame = History(tmp_path / "history").frame(["request_id"])
+    assert [answer.json()["id"]] == list(frame["request_id"])
+
+
+def test_worker_follows(tmp_path: Path) -> None:
+    """No worker outlives its server, however that one died."""
+    with Server(tmp_path) as server:
+        workers = server.ready().worker_pids()
+        server.kill()
+
+    assert workers
+    assert eventually(lambda: not any(map(psutil.pid_exists, workers)))
+
+
+def test_sealed_by_next(tmp_path: Path) -> None:
+    """The journal of a killed server is sealed by the next one, rows and all."""
+    with Server(tmp_path) as first:
+        first.ready().post()
+        first.kill()
+    with Server(tmp_path) as second:
+        second.ready()
+        assert eventually(lambda: list((tmp_path / "history").glob("date=*/*.parquet")))
+        assert 1 == History(second.history).summary()["rows"]
+
+    assert [] == journals(tmp_path / "history")
+
+
+def ask_in_background(server: Server, count: int) -> tuple[threading.Thread, list[httpx.Response]]:
+    """Send long requests at once, and return when the server has them."""
+    answers: list[httpx.Response] = []
+    asking = threading.Thread(target=lambda: answers.extend(server.together([LONG] * count)))
+    asking.start()
+    assert eventually(lambda: server.value(catalog.IN_FLIGHT) == count)
+    return asking, answers
+
+
+def test_drain(tmp_path: Path) -> None:
+    """SIGTERM lets accepted requests finish, ends with code 0 and leaves a sealed history."""
+    with Server(tmp_path, *LONG_ALLOWED) as server:
+        asking, answers = ask_in_background(server.ready(), 4)
+        code = server.stop()
+        asking.join()
+
+    assert ([200] * 4, 0) == ([answer.status_code for answer in answers], code)
+    assert [] == journals(tmp_path / "history")
+    assert {"ok": 4} == History(tmp_path / "history").summary()["outcomes"]
+
+
+def test_interrupt(tmp_path: Path) -> None:
+    """Ctrl-C ends the server just as cleanly."""
+    with Server(tmp_path) as server:
+        server.ready().process.send_signal(signal.SIGINT)
+
+        assert 0 == server.process.wait(30)
+
+
+def test_worker_killed(tmp_path: Path) -> None:
+    """The request whose worker dies is answered 503, the others wait for its replacement."""
+    with Server(tmp_path, *LONG_ALLOWED) as server:
+        [worker] = server.ready().worker_pids()
+        asking, answers = ask_in_background(server, 4)
+        os.kill(worker, signal.SIGKILL)
+        asking.join()
+
+    statuses = Counter(answer.status_code for answer in answers)
+    assert {200: 3, 503: 1} == statuses
+    [lost] = [answer for answer in answers if answer.status_code == 503]
+    assert "retry-after" in lost.headers
+    assert {"error": 1, "ok": 3} == History(tmp_path / "history").summary()["outcomes"]
+
+
+def test_two_workers(tmp_path: Path) -> None:
+    """Several workers share one queue."""
+    with Server(tmp_path, "--workers", "2", *LONG_ALLOWED) as server:
+        server.ready()
+        assert eventually(lambda: server.value(catalog.WORKERS, state=WorkerState.READY) == 2)
+        answers = server.together([LONG] * 6)
+
+    assert {200: 6} == Counter(answer.status_code for answer in answers)
+    total = max(answer.json()["timings"]["total"] for answer in answers)
+    work = sum(answer.json()["usage"]["gpu_seconds"] for answer in answers)
+    assert total < work
+
+
+def test_rotation(tmp_path: Path) -> None:
+    """A journal that has grown is sealed while the server goes on, and no row is lost or doubled."""
+    with Server(tmp_path, "--seal-rows", "5") as server:
+        server.ready()
+        for _ in range(23):
+            server.post(size="16x16", num_inference_steps=1)
+        assert eventually(lambda: len(list(server.history.glob("date=*/*.parquet"))) >= 2)
+        while_running = History(server.history).summary()["rows"]
+
+    assert (23, 23) == (while_running, History(tmp_path / "history").summary()["rows"])
+
+
+def test_unwritable(tmp_path: Path) -> None:
+    """A request that cannot be recorded is not answered as a success."""
+    with Server(tmp_path, "--seal-rows", "1") as server:
+        server.ready()
+        (server.history / journal.FOLDER).rename(server.history / "_elsewhere")
+        (server.history / journal.FOLDER).write_text("in the way")
+        statuses = {server.post().status_code for _ in range(3)}
+
+    assert 503 in statuses

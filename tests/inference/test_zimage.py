@@ -1,0 +1,147 @@
+"""The real pipeline, tiny: diffusers' own code with random weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from inference import zimage
+from inference.engine import Job, Loaded
+from lightmeter import catalog
+from lightmeter.catalog import GpuTime, LoadPhase, Stage
+from support.server import Server, clean_environment, file, picture
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "tiny"
+    zimage.build_tiny(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def loaded(folder: Path) -> Loaded:
+    return zimage.load(str(folder), device="cpu", index=0, threads=1)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("data"), model="tiny") as running:
+        yield running.ready()
+
+
+def job(prompt: str = "a lighthouse", **more: object) -> Job:
+    usual: dict[str, object] = {
+        "negative_prompt": None, "width": 64, "height": 64, "images": 1, "steps": 4, "guidance": 0.0, "seed": 3,
+    }  # fmt: skip
+    return Job(prompt=prompt, **{**usual, **more})  # type: ignore[arg-type]  # the fields above
+
+
+def test_forwards(loaded: Loaded) -> None:
+    """Forwards are counted at the model: as many as steps, and a time for each."""
+    result = loaded.engine.generate(job(steps=5))
+
+    assert (5, 5) == (result.forwards, len(result.steps))
+    assert all(seconds > 0 for seconds in result.steps)
+    assert sum(result.steps) == pytest.approx(result.stages[Stage.DENOISE])
+    assert sum(result.stages.values()) == pytest.approx(result.gpu_seconds)
+
+
+def test_batch_mates(loaded: Loaded) -> None:
+    """Whatever is made beside it, a picture differs by at most one level of 255 in fp32."""
+    both = loaded.engine.generate(job(images=2, seed=8)).pixels.astype(int)
+    alone = loaded.engine.generate(job(seed=9)).pixels.astype(int)
+
+    assert 1 >= np.abs(both[1] - alone[0]).max()
+    assert 1 < np.abs(both[0] - alone[0]).max()
+
+
+def test_prompt_matters(loaded: Loaded) -> None:
+    """Prompts, in any script, lead to different pictures; so does the guidance."""
+    jobs = [job(), job("雨夜里的面馆"), job(guidance=4.0, negative_prompt="fog"), job("")]
+    pictures = {loaded.engine.generate(one).pixels.tobytes() for one in jobs}
+
+    assert 4 == len(pictures)
+
+
+def test_shape(loaded: Loaded) -> None:
+    """Pictures have the size asked for and are not one flat colour."""
+    pixels = loaded.engine.generate(job(width=128, height=64)).pixels
+
+    assert (1, 64, 128, 3) == pixels.shape
+    assert np.uint8 == pixels.dtype
+    assert pixels.std() > 5
+
+
+def test_default_side(loaded: Loaded) -> None:
+    """The default size is what the model itself was made for."""
+    assert 64 == loaded.default_side
+
+
+def test_served(server: Server) -> None:
+    """The served picture is the pipeline's, the same every time, in the default size."""
+    first, second = server.post(seed=1), server.post(seed=1)
+
+    assert (64, 64) == picture(first).size
+    assert file(first) == file(second)
+    assert file(first) != file(server.post(seed=2))
+    assert {Stage.TEXT_ENCODE, Stage.VAE_DECODE} <= set(first.json()["timings"])
+
+
+def test_cold_start_told(server: Server) -> None:
+    """The cold start is measured by phase, and the warm-up stays out of the users' figures."""
+    for phase in (LoadPhase.IMPORT, LoadPhase.WEIGHTS, LoadPhase.WARMUP):
+        assert 1 == server.value(catalog.MODEL_LOAD, "_count", phase=phase)
+    assert 0 < server.value(catalog.GPU_SECONDS, kind=GpuTime.WARMUP)
+    served = server.value(catalog.REQUEST_DURATION, "_count")
+    assert served == server.value(catalog.IMAGES)
+
+
+def test_own_folder(folder: Path, tmp_path: Path) -> None:
+    """A folder saved with save_pretrained is served under its own name."""
+    with Server(tmp_path, model=str(folder)) as server:
+        answer = server.ready().post(model="tiny")
+
+    assert (200, "tiny") == (answer.status_code, answer.json()["model"])
+
+
+@pytest.mark.parametrize("broken", ["transformer", "weights"])
+def test_not_whole(folder: Path, tmp_path: Path, broken: str) -> None:
+    """A pipeline with a part missing ends the server with one clear line and exit code 2."""
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    if broken == "transformer":
+        shutil.rmtree(copy / "transformer")
+    else:
+        (copy / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"torn")
+    command = [sys.executable, "-P", "-m", "lightmeter.cli", "serve", "--model", str(copy), "--data", str(tmp_path / "data"), "--port", "0", "--metrics-port", "0"]  # fmt: skip
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=clean_environment()
+    )
+
+    last = run.stderr.strip().splitlines()[-1]
+    assert 2 == run.returncode
+    assert last.startswith(f"lightmeter: model '{copy}' cannot be loaded")
+    assert "Traceback" not in run.stderr
+
+
+def test_tiny_recipe(folder: Path) -> None:
+    """The tiny folder has the real one's shape: the same parts, under the same classes."""
+    index = json.loads((folder / "model_index.json").read_text())
+
+    assert "ZImagePipeline" == index["_class_name"]
+    assert ["diffusers", "ZImageTransformer2DModel"] == index["transformer"]
+    assert "Qwen3Model" == index["text_encoder"][1]

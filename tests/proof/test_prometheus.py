@@ -1,0 +1,89 @@
+"""A real Prometheus scrapes a real server."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from lightmeter import catalog
+from lightmeter.catalog import Outcome
+from support.debian import need
+from support.server import Server, eventually
+
+
+pytestmark = pytest.mark.proof
+CONFIG = """
+global: {{scrape_interval: 1s}}
+scrape_configs:
+  - job_name: lightmeter
+    static_configs: [{{targets: ["{target}"]}}]
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with Server(tmp_path / "data", model="tiny") as running:
+        yield running.ready()
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path, server: Server) -> Iterator[str]:
+    program = need("prometheus", "prometheus")
+    target = server.metrics_url.removeprefix("http://").removesuffix("/metrics")
+    (tmp_path / "prometheus.yml").write_text(CONFIG.format(target=target))
+    address = f"127.0.0.1:{free_port()}"
+    command = [program, f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/tsdb", f"--web.listen-address={address}"]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        yield f"http://{address}"
+        process.terminate()
+
+
+def ask(prometheus: str, query: str) -> float:
+    try:
+        answer = httpx.get(f"{prometheus}/api/v1/query", params={"query": query}, trust_env=False)
+    except httpx.TransportError:
+        return -1.0
+    result = answer.json()["data"]["result"] if answer.is_success else []
+    return float(result[0]["value"][1]) if result else -1.0
+
+
+def test_scraped(server: Server, prometheus: str) -> None:
+    """What Prometheus has after a scrape is what the clients saw; quantiles can be had."""
+    answers = [server.post(seed=seed) for seed in range(5)]
+    query = f'sum({catalog.REQUESTS.name}{{outcome="{Outcome.OK}"}})'
+
+    assert eventually(lambda: ask(prometheus, query) == 5.0, seconds=40)
+    seconds = ask(prometheus, f"sum({catalog.REQUEST_DURATION.name}_sum)")
+    assert seconds == pytest.approx(
+        sum(answer.json()["timings"]["total"] for answer in answers), abs=0.1
+    )
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        server.post()
+    median = (
+        f"histogram_quantile(0.5, sum by (le) (rate({catalog.REQUEST_DURATION.name}_bucket[10s])))"
+    )
+    assert eventually(lambda: 0 < ask(prometheus, median) < 1, seconds=20)
+    assert 1.0 == ask(prometheus, "up")
+
+
+def test_promtool(server: Server) -> None:
+    """Prometheus' own tool finds no fault with the exposition."""
+    program = need("promtool", "prometheus")
+    text = httpx.get(server.metrics_url, trust_env=False).text
+
+    run = subprocess.run(
+        [program, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+    )
+    assert (0, "") == (run.returncode, run.stderr)

@@ -1,0 +1,63 @@
+"""The real command in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    def refusal(self, code: int = 2) -> str:
+        """Return the one line that a refused command leaves, and nothing beside it."""
+        lines = self.err.splitlines()
+        assert [code] == [self.code], self.err
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("lightmeter: ")
+        assert not self.out
+        return lines[0].removeprefix("lightmeter: ")
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """Return this process's environment without our own variables, and with those given."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("LIGHTMETER_")}
+    return kept | {"COLUMNS": "100"} | variables
+
+
+def lightmeter(*arguments: str | Path, cwd: Path, **variables: str) -> Ran:
+    """Run ``lightmeter`` to its end in a folder, with no setting but the variables given."""
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "lightmeter.cli", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        cwd=cwd,
+        env=clean_environment(**variables),
+        text=True,
+        timeout=60,
+    )
+    return Ran(ended.returncode, ended.stdout, ended.stderr)
+
+
+def python(code: str, *arguments: str | Path, cwd: Path | None = None) -> Ran:
+    """Run a few lines of Python in a fresh interpreter, with the arguments in ``sys.argv[1:]``."""
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", code, *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        cwd=cwd,
+        env=clean_environment(),
+        text=True,
+        timeout=60,
+    )
+    return Ran(ended.returncode, ended.stdout, ended.stderr)

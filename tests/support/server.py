@@ -1,0 +1,141 @@
+"""A real server process for tests: started, asked, killed."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import psutil
+from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
+
+from lightmeter.catalog import Metric
+
+
+START_SECONDS = 120.0
+
+
+class Server:
+    """``lightmeter serve`` on free ports; leaving the context ends it with SIGTERM."""
+
+    def __init__(self, data: Path, *options: str, model: str = "still") -> None:
+        arguments = ["--model", model, "--data", str(data), "--port", "0", "--metrics-port", "0"]
+        self.data = data
+        self.history = data / "history"
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "lightmeter.cli", "serve", *arguments, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=clean_environment(),
+        )
+        self._lines: queue.Queue[str] = queue.Queue()
+        self.log: list[str] = []
+        threading.Thread(target=self._read_out, daemon=True).start()
+        threading.Thread(target=self._read_log, daemon=True).start()
+        self.api = self._announced("API")
+        self.metrics_url = self._announced("metrics")
+        self.client = httpx.Client(base_url=self.api, timeout=60, trust_env=False)
+
+    def _read_out(self) -> None:
+        for line in self.process.stdout or ():
+            self._lines.put(line)
+
+    def _read_log(self) -> None:
+        for line in self.process.stderr or ():
+            self.log.append(line)
+
+    def _announced(self, what: str) -> str:
+        while True:
+            line = self._lines.get(timeout=START_SECONDS)
+            if line.startswith(what):
+                return line.split()[-1]
+
+    def ready(self) -> Self:
+        """Wait until a worker is ready."""
+        self._announced("ready")
+        return self
+
+    def post(self, body: dict[str, Any] | None = None, **fields: Any) -> httpx.Response:
+        """Ask for a picture."""
+        asked = {"prompt": "a lighthouse", **(body or {}), **fields}
+        return self.client.post("/v1/images/generations", json=asked)
+
+    def together(self, bodies: list[dict[str, Any]]) -> list[httpx.Response]:
+        """Ask for many pictures at the same time; answers in the order asked."""
+        with ThreadPoolExecutor(len(bodies)) as pool:
+            return list(pool.map(self.post, bodies))
+
+    def value(self, metric: Metric, suffix: str = "", **labels: str) -> float:
+        """Sum a metric's samples whose labels match, from a real scrape."""
+        text = httpx.get(self.metrics_url, trust_env=False).text
+        families = text_string_to_metric_families(text)
+        samples = (sample for family in families for sample in family.samples)
+        wanted = labels.items()
+        return sum(
+            s.value
+            for s in samples
+            if s.name == metric.name + suffix and wanted <= s.labels.items()
+        )
+
+    def worker_pids(self) -> list[int]:
+        """Process ids of the workers."""
+        return [child.pid for child in psutil.Process(self.process.pid).children(recursive=True)]
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """End it with SIGTERM; return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        self.stop()
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream:
+                stream.close()
+
+
+def clean_environment() -> dict[str, str]:
+    """Environment without our own variables, with one thread for torch."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("LIGHTMETER_")}
+    return kept | {"OMP_NUM_THREADS": "1"}
+
+
+def picture(answer: httpx.Response, index: int = 0) -> Image.Image:
+    """Decode a picture of an answer."""
+    return Image.open(io.BytesIO(file(answer, index)))
+
+
+def file(answer: httpx.Response, index: int = 0) -> bytes:
+    """Return a picture's file bytes."""
+    return base64.b64decode(answer.json()["data"][index]["b64_json"])
+
+
+def eventually(condition: Any, seconds: float = 30.0) -> bool:
+    """Wait for a condition; False where it never came true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False

@@ -1,0 +1,175 @@
+"""The documentation is held against the code."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from lightmeter import cli
+from lightmeter.catalog import CATALOG
+from lightmeter.cli import COMMANDS
+from lightmeter.configuration import variable
+from lightmeter.rows import COLUMNS
+from lightmeter.settings import SECTIONS
+from support.gentd26 import write_csv_gz
+from support.server import clean_environment
+
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+def doc(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
+def test_generated() -> None:
+    """The generated pages are what the code generates today."""
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], capture_output=True, text=True, check=False
+    )  # fmt: skip
+
+    assert (0, "") == (run.returncode, run.stderr)
+
+
+def test_metrics() -> None:
+    """Every metric stands in the docs, with every value of its closed labels."""
+    page = doc("metrics.md")
+
+    for metric in CATALOG:
+        assert f"`{metric.name}`" in page
+        assert all(value in page for _, values in metric.vocabulary for value in values)
+
+
+def test_settings() -> None:
+    """Every setting and its variable stand in the docs."""
+    page = doc("settings.md")
+
+    names = [(section, key) for section, kind in SECTIONS.items() for key in kind.model_fields]
+    assert [] == [name for name in names if f"`{variable(*name)}`" not in page]
+
+
+def test_commands() -> None:
+    """Every command stands in the docs, and the README leads to them."""
+    page = doc("commands.md")
+
+    assert [] == [name for name in COMMANDS if f"## lightmeter {name}" not in page]
+    assert "docs/commands.md" in README
+
+
+def test_columns() -> None:
+    """Every column of the usage history stands in its page."""
+    page = doc("history.md")
+
+    assert [] == [name for name in COLUMNS if f"`{name}`" not in page]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links(page: Path) -> None:
+    """No page links to a file that is not there."""
+    targets = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text())
+    local = [target for target in targets if not target.startswith(("http://", "https://"))]
+
+    assert [] == [target for target in local if not (page.parent / target).exists()]
+
+
+def console_lines() -> list[str]:
+    blocks = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
+    return [
+        line.split(" #")[0].strip()
+        for block in blocks
+        for line in block.splitlines()
+        if line.strip()
+    ]
+
+
+def test_make_targets() -> None:
+    """The make targets that the README names exist."""
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"\bmake (\w+)", README)
+
+    assert {"up", "test", "env"} <= set(targets)
+    assert [] == [
+        name for name in targets if not re.search(rf"^{name}:", makefile, flags=re.MULTILINE)
+    ]
+
+
+def test_readme_options() -> None:
+    """Each lightmeter command of the README parses: the command and its options exist."""
+    lines = [shlex.split(line) for line in console_lines() if line.startswith("lightmeter")]
+
+    assert len(lines) >= 5
+    for words in lines:
+        command: click.Command = cli.root
+        arguments = words[1:]
+        while isinstance(command, click.Group):
+            found = command.get_command(click.Context(command), arguments[0])
+            assert found is not None, words
+            command, arguments = found, arguments[1:]
+        command.make_context("x", list(arguments))
+
+
+def test_readme_runs(tmp_path: Path) -> None:
+    """The README's planning commands run as printed, in order, and end in a report."""
+    traces = tmp_path / "traces"
+    write_csv_gz(traces / "gentd26" / "requests.csv.gz", rows=600, seed=1)
+    lines = [
+        line
+        for line in console_lines()
+        if line.startswith(("lightmeter history import", "lightmeter plan"))
+    ][:2]
+    environment = clean_environment() | {
+        "LIGHTMETER_TRACES": str(traces),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+
+    for line in lines:
+        run = subprocess.run(
+            ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )  # fmt: skip
+        assert 0 == run.returncode, run.stderr
+
+    assert 2 == len(lines)
+    assert (tmp_path / "report" / "report.html").exists()
+
+
+def test_no_leaks() -> None:
+    """No tracked file names the machine it was written on."""
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if tracked.returncode:
+        pytest.skip("this copy of the project is no git checkout")
+    pattern = re.compile(
+        "|".join(("bash_" + "jobs", "/work/" + "main", "/root/" + r"\.pyenv", "/opt/" + "wheels"))
+    )
+    texts = {
+        name: (ROOT / name).read_text(errors="replace")
+        for name in tracked.stdout.split()
+        if (ROOT / name).is_file()
+    }
+
+    assert [] == [name for name, text in texts.items() if pattern.search(text)]
+
+
+def test_docstrings() -> None:
+    """Every test says in its docstring what a user would notice."""
+    silent = [
+        f"{path.name}:{node.name}"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+
+    assert [] == silent

@@ -1,0 +1,154 @@
+"""The main job: `lightmeter up`, as a person or a script runs it."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from lightmeter.history import History
+from support.server import clean_environment, eventually
+
+
+def start(data: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-P", "-m", "lightmeter.cli", "up", "--data", str(data), *options]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment(), cwd=data
+    )  # fmt: skip
+
+
+def free_ports() -> list[str]:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        return ["--port", str(one.getsockname()[1]), "--metrics-port", str(two.getsockname()[1])]
+
+
+def test_whole(tmp_path: Path) -> None:
+    """With the real tiny pipeline: URLs, live figures, then the plan of what was seen, exit code 0."""
+    with start(tmp_path, *free_ports(), "--duration", "5", "--load", "6") as process:
+        out, err = process.communicate(timeout=120)
+
+    assert 0 == process.returncode, err
+    assert "/v1/images/generations" in out
+    assert re.search(r"requests answered: \d+ ok, 0 otherwise", out)
+    assert "The cost plan of what was just seen" in out
+    assert "dedicated" in out
+    assert "No advice yet" in out
+    assert str(tmp_path / "report" / "report.html") in out
+    assert (tmp_path / "report" / "report.html").exists()
+    assert {"ok"} == set(History(tmp_path / "history").summary()["outcomes"])
+
+
+def test_json(tmp_path: Path) -> None:
+    """With --json, standard output is the plan and nothing else."""
+    with start(
+        tmp_path, *free_ports(), "--model", "still", "--duration", "3", "--load", "10", "--json"
+    ) as process:
+        out, err = process.communicate(timeout=60)
+
+    plan = json.loads(out)
+    assert 1 == plan["schema"]
+    assert ["still"] == [service["name"] for service in plan["services"]]
+    assert "metrics" in err
+
+
+def test_only_this_run(tmp_path: Path) -> None:
+    """The plan is of this run alone, though the history keeps the ones before."""
+    counts = []
+    for _ in range(2):
+        with start(
+            tmp_path, *free_ports(), "--model", "still", "--duration", "2", "--load", "10", "--json"
+        ) as process:
+            counts.append(
+                json.loads(process.communicate(timeout=60)[0])["generated_from"]["requests"]
+            )
+
+    assert sum(counts) == History(tmp_path / "history").summary()["rows"]
+
+
+def test_interrupt(tmp_path: Path) -> None:
+    """One Ctrl-C ends everything, prints the plan, and leaves no process behind."""
+    with start(
+        tmp_path, *free_ports(), "--model", "still", "--duration", "300", "--load", "10"
+    ) as process:
+        lines = process.stdout
+        assert lines is not None
+        while "requests answered" not in lines.readline():
+            pass
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+
+    assert 0 == process.returncode
+    assert "The cost plan of what was just seen" in out
+    assert family
+    assert eventually(lambda: not any(child.is_running() for child in family))
+
+
+def test_killed(tmp_path: Path) -> None:
+    """Killed with SIGKILL, it takes the server and its workers along."""
+    with start(tmp_path, *free_ports(), "--model", "still", "--duration", "300") as process:
+        lines = process.stdout
+        assert lines is not None
+        while "requests answered" not in lines.readline():
+            pass
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+
+    assert len(family) >= 2
+    assert eventually(lambda: not any(child.is_running() for child in family))
+
+
+def test_default_port_taken(tmp_path: Path) -> None:
+    """A default port that is taken is replaced by a free one, and said."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            other.bind(("127.0.0.1", 7860))
+            other.listen()
+        except OSError:  # something else has it already, which serves as well
+            pass
+        with start(tmp_path, "--model", "still", "--duration", "1") as process:
+            out, err = process.communicate(timeout=60)
+
+    assert 0 == process.returncode, err
+    assert re.search(r"port 7860 is taken, using \d+ for --port", out)
+
+
+def test_no_load(tmp_path: Path) -> None:
+    """Without any request there is nothing to plan, which is said and is no failure."""
+    with start(
+        tmp_path, *free_ports(), "--model", "still", "--duration", "1", "--load", "0"
+    ) as process:
+        out, err = process.communicate(timeout=60)
+
+    assert 0 == process.returncode, err
+    assert "No plan:" in out
+
+
+def test_bad_model(tmp_path: Path) -> None:
+    """What the server refuses is one line here too, with its exit code."""
+    with start(tmp_path, *free_ports(), "--model", "/nowhere/at/all", "--duration", "1") as process:
+        _, err = process.communicate(timeout=60)
+
+    assert 2 == process.returncode
+    assert ["lightmeter: model '/nowhere/at/all' does not exist; give a folder saved with save_pretrained, an id like Tongyi-MAI/Z-Image-Turbo, or 'tiny'"] == err.strip().splitlines()  # fmt: skip
+
+
+def test_asked_port_taken(tmp_path: Path) -> None:
+    """A port that was asked for and is taken is refused, not replaced."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        with start(tmp_path, "--model", "still", "--port", port, "--duration", "1") as process:
+            _, err = process.communicate(timeout=60)
+
+    assert 2 == process.returncode
+    assert f"127.0.0.1:{port} is already in use" in err
