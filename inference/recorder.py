@@ -37,9 +37,18 @@ class Recorder:
         """
         self._journal.append(row)
         if self._journal.rows >= self._seal_rows and not self._sealer.is_alive():
-            full, self._journal = self._journal, Journal(self._history, fsync=self._fsync)
-            full.close()
-            self._sealer = self._in_background()
+            self._rotate()
+
+    def _rotate(self) -> None:
+        """Go on with a fresh journal; where that fails the old one grows, and nothing is lost."""
+        try:
+            fresh = Journal(self._history, fsync=self._fsync)
+        except HistoryError as error:
+            _log.warning("the journal is not sealed: %s", error)
+            return
+        full, self._journal = self._journal, fresh
+        full.close()
+        self._sealer = self._in_background()
 
     def close(self) -> None:
         """Seal everything; blocks until it is done."""
@@ -55,7 +64,4 @@ class Recorder:
     def _seal(self) -> None:
         from lightmeter import history
 
-        try:
-            history.seal_orphans(self._history)
-        except HistoryError as error:  # the journal stays, so nothing is lost
-            _log.warning("usage history is not sealed: %s", error)
+        history.seal_orphans(self._history)

@@ -23,13 +23,13 @@ from inference.instruments import Instruments
 from inference.recorder import Recorder
 from inference.service import ImageService
 from inference.worker import STILL, TINY
-from lightmeter.errors import ModelError, PortError, explain
+from lightmeter.errors import ModelError, port_error
 from lightmeter.settings import Serve
 from lightmeter.units import counted, url
 
 
 _log = logging.getLogger(__name__)
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def serve(settings: Serve, tell: Callable[[str], None]) -> None:
@@ -87,9 +87,7 @@ def listen(host: str, port: int, option: str) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise PortError(
-            f"address {host}:{port} {explain(error)}; give another --{option}, or 0 for a free one"
-        ) from error
+        raise port_error(host, port, option, error) from error
 
 
 @contextlib.contextmanager
@@ -98,9 +96,7 @@ def _metrics(settings: Serve, registry: CollectorRegistry) -> Iterator[int]:
     try:
         server, thread = start_http_server(settings.metrics_port, settings.host, registry)
     except OSError as error:
-        raise PortError(
-            f"address {settings.host}:{settings.metrics_port} {explain(error)}; give another --metrics-port, or 0 for a free one"
-        ) from error
+        raise port_error(settings.host, settings.metrics_port, "metrics-port", error) from error
     try:
         yield server.server_port
     finally:

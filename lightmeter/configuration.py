@@ -129,12 +129,18 @@ def resolve(kind: type[S], sources: Sources, options: Mapping[str, Any]) -> tupl
         first = error.errors()[0]
         key = str(first["loc"][0])
         raise SettingError(
-            f"{section}.{key} is {given[key]!r} (from {origins[key]}): {first['msg'].lower()}"
+            f"{section}.{key} is {given[key]!r} (from {origins[key]}): {_reason(first)}"
         ) from error
     return settled, [
         Value(section, key, getattr(settled, key), origins.get(key, "default"))
         for key in kind.model_fields
     ]
+
+
+def _reason(error: Any) -> str:
+    """Say what pydantic found, without its class names."""
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return "it must be a path" if error["type"] == "path_type" else message[0].lower() + message[1:]
 
 
 def everything(sources: Sources) -> list[Value]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import socket
 import sys
@@ -45,7 +46,10 @@ def ground_checks(data: Path, ports: dict[str, int]) -> list[Check]:
         check_python,
         check_names,
         lambda: check_disk(data),
-        *(lambda name=name, port=port: check_port(name, port) for name, port in ports.items()),
+        *(
+            lambda option=option, port=port: check_port(option, port)
+            for option, port in ports.items()
+        ),
     ]
 
 
@@ -64,21 +68,21 @@ def check_python() -> Finding:
 
 def check_names() -> Finding:
     """Look for another distribution that has landed on the name of one of our rooms."""
+    home = Path(__file__).resolve().parents[1]
     owners = metadata.packages_distributions()
-    clashes = {
-        room: names
-        for room in ROOMS
-        if (names := sorted(set(owners.get(room, ())))) not in (["lightmeter"], [])
-    }
+    clashes = []
+    for room in ROOMS:
+        others = sorted(set(owners.get(room, ())) - {"lightmeter"})
+        spec = importlib.util.find_spec(room)
+        places = [
+            Path(place).resolve() for place in (spec and spec.submodule_search_locations) or ()
+        ]
+        if others or places != [home / room]:
+            clashes.append(f"{room} ({', '.join(others) or 'found elsewhere'})")
     if not clashes:
         return Finding("room names", Verdict.OK, "no other distribution uses them")
-    found = ", ".join(f"{room}: {' and '.join(names)}" for room, names in clashes.items())
-    return Finding(
-        "room names",
-        Verdict.FAIL,
-        found,
-        "give lightmeter a virtual environment of its own (make env)",
-    )
+    fix = "give lightmeter a virtual environment of its own (make env)"
+    return Finding("room names", Verdict.FAIL, f"taken: {', '.join(clashes)}", fix)
 
 
 def check_disk(data: Path) -> Finding:
@@ -98,20 +102,16 @@ def check_disk(data: Path) -> Finding:
     )
 
 
-def check_port(name: str, port: int) -> Finding:
-    """Look whether a default port is free on loopback."""
+def check_port(option: str, port: int) -> Finding:
+    """Look whether the port that an option would take is free on loopback."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            return Finding(
-                f"port {port}",
-                Verdict.WARN,
-                f"taken; it is the default of {name}",
-                f"stop the other program or give another --{name}; 'lightmeter up' picks a free one itself",
-            )
-    return Finding(f"port {port}", Verdict.OK, f"free, for {name}")
+            fix = f"stop the other program or give another {option}; 'lightmeter up' finds a free one itself"
+            return Finding(f"port {port}", Verdict.WARN, f"taken, and {option} would use it", fix)
+    return Finding(f"port {port}", Verdict.OK, f"free, for {option}")
 
 
 def examine(checks: Iterable[Check]) -> list[Finding]:

@@ -78,6 +78,7 @@ _BY_ERRNO: dict[int, str] = {
     errno.ENOENT: "does not exist",
     errno.EACCES: "may not be read or written by this user",
     errno.EPERM: "may not be read or written by this user",
+    errno.EEXIST: "is a file, not a folder",
     errno.EISDIR: "is a folder, not a file",
     errno.ENOTDIR: "is a file, not a folder",
     errno.EADDRINUSE: "is already in use",
@@ -96,3 +97,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the closest known word, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def port_error(host: str, port: int, option: str, error: OSError) -> PortError:
+    """Say why an address cannot be listened on, and which option would help."""
+    at_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
+    advice = f"give another --{option}, or 0 for a free one" if at_port else "give another --host"
+    return PortError(f"address {host}:{port} {explain(error)}; {advice}")

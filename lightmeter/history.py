@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -25,10 +26,10 @@ from lightmeter.errors import HistoryError, explain
 
 
 _log = logging.getLogger(__name__)
-_SMALL = {"feedback": pa.int8(), "peak_vram_bytes": pa.int64()}
+_SIZES = {"feedback": pa.int8(), "peak_vram_bytes": pa.int64()}
 _TYPES = (
     {"arrived_at": pa.timestamp("us", tz="UTC")}
-    | {name: _SMALL.get(name, pa.int32()) for name in rows.INTEGERS}
+    | {name: _SIZES.get(name, pa.int32()) for name in rows.INTEGERS}
     | dict.fromkeys(rows.NUMBERS, pa.float64())
 )
 SCHEMA = pa.schema(
@@ -72,6 +73,7 @@ def _write_file(table: pa.Table, path: Path) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
+        partial.unlink(missing_ok=True)
         raise HistoryError(f"history file {str(path)!r} {explain(error)}") from error
 
 
@@ -81,7 +83,12 @@ def seal(folder: Path, path: Path) -> int:
     Raises:
         HistoryError: the journal is unreadable or the folder cannot be written.
     """
-    found = journal.scan(path)
+    try:
+        found = journal.scan(path)
+    except HistoryError:
+        if path.exists():
+            raise
+        return 0  # another server sealed it meanwhile
     if found.torn:
         _log.warning("journal %s: the last row was cut short by a crash and is left out", path)
     if found.rows:
@@ -91,8 +98,19 @@ def seal(folder: Path, path: Path) -> int:
 
 
 def seal_orphans(folder: Path) -> int:
-    """Seal the journals whose writers are gone; return the rows moved."""
-    return sum(seal(folder, path) for path in journal.journals(folder) if not journal.is_live(path))
+    """Seal the journals whose writers are gone; return the rows moved.
+
+    A journal that cannot be sealed stays where it is and is logged; the others are sealed.
+    """
+    moved = 0
+    for path in journal.journals(folder):
+        if journal.is_live(path):
+            continue
+        try:
+            moved += seal(folder, path)
+        except HistoryError as error:
+            _log.warning("journal %s is not sealed: %s", path.name, error)
+    return moved
 
 
 class History:
@@ -114,7 +132,7 @@ class History:
             raise HistoryError(
                 f"history {str(folder)!r} is a file, not a folder; name the folder that holds date=YYYY-MM-DD/"
             )
-        if not self._files() and not journal.journals(folder):
+        if not journal.journals(folder) and not self._files():
             inner = folder / "history"
             hint = (
                 f"; did you mean {str(inner)!r}?"
@@ -152,7 +170,7 @@ class History:
             if path.exists():
                 raise
             return []  # sealed between listing and reading
-        if found.torn:
+        if found.torn and not journal.is_live(path):
             self.notes.append(
                 f"{path}: the last row was cut short by a crash and is left out; {len(found.rows)} whole rows read"
             )
@@ -198,27 +216,27 @@ class History:
 
 def _read_file(path: Path) -> pa.Table:
     where = f"{path.parent.name}/{path.name}"
+    table = _open(path, where)
     try:
-        file = pq.ParquetFile(path)
+        return validated(fitted(table), where)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise HistoryError(
+            f"history file {str(path)!r} has a column of the wrong type ({reason}); see docs/history.md"
+        ) from error
+
+
+def _open(path: Path, where: str) -> pa.Table:
+    try:
+        with pq.ParquetFile(path) as file:
+            rows.check_columns(file.schema_arrow.names, where)
+            return file.read()
     except (OSError, pa.ArrowInvalid) as error:
-        reason = (
-            explain(error)
-            if isinstance(error, OSError) and error.errno
-            else "is no whole Parquet file"
-        )
+        known = isinstance(error, OSError) and error.errno
+        reason = explain(error) if known else "is damaged or no Parquet file"
         raise HistoryError(
             f"history file {str(path)!r} {reason}; move it aside to go on"
         ) from error
-    with file:
-        rows.check_columns(file.schema_arrow.names, where)
-        try:
-            return validated(fitted(file.read()), where)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-            raise HistoryError(
-                f"history file {str(path)!r} has a column of the wrong type: {error}; see docs/history.md".replace(
-                    "\n", " "
-                )
-            ) from error
 
 
 def fitted(table: pa.Table) -> pa.Table:
@@ -245,17 +263,10 @@ def validated(table: pa.Table, where: str) -> pa.Table:
         if table[name].null_count:
             raise HistoryError(f"{where}: column {name!r} has empty values; every row needs one")
     for name in rows.MEASURES:
-        column = table[name]
-        if not column.null_count < len(column):
-            continue
-        extremes = pc.min_max(column).as_py()
-        if extremes["min"] < 0 or extremes["max"] == float("inf"):
-            bad = pc.index(
-                pc.fill_null(
-                    pc.or_(pc.less(column, 0), pc.equal(column, float("inf"))), value=False
-                ),
-                value=True,
-            ).as_py()
+        most = rows.INTEGERS.get(name, sys.float_info.max)
+        impossible = pc.or_(pc.less(table[name], 0), pc.greater(table[name], most))
+        if pc.any(impossible).as_py():
+            bad = pc.index(impossible, value=True).as_py()
             row = rows.UsageRow(**table.slice(bad, 1).to_pylist()[0])
             rows.check(row, f"{where} row {bad + 1}")
     return table

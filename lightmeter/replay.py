@@ -33,13 +33,21 @@ def waits(arrivals: Floats, services: Floats, servers: int, engine: Engine = "au
     ``engine`` picks the implementation; ``auto`` takes numba where it is installed (extra
     ``fast``). Both give the same floats.
     """
-    if servers < 1:
-        raise ValueError(f"servers is {servers}; at least one is needed")
+    _need_one(servers)
+    if len(arrivals) != len(services):
+        raise ValueError(
+            f"{len(arrivals)} arrivals and {len(services)} services; one of each is needed"
+        )
     arrivals = np.ascontiguousarray(arrivals, dtype=np.float64)
     services = np.ascontiguousarray(services, dtype=np.float64)
     if engine == "numba" or (engine == "auto" and have_numba()):
         return _compiled()(arrivals, services, servers)
     return _waits_heap(arrivals, services, servers)
+
+
+def _need_one(servers: int) -> None:
+    if servers < 1:
+        raise ValueError(f"{servers} GPUs are asked for; at least one is needed")
 
 
 def have_numba() -> bool:
@@ -97,9 +105,9 @@ def pool(
     longest gives up its model. At the start the models used most are loaded, one on each GPU, and
     over again where there are more GPUs than models.
     """
+    _need_one(servers)
     free = [0.0] * servers
-    popular = np.argsort(-np.bincount(models), kind="stable").tolist()
-    resident = [popular[j % len(popular)] for j in range(servers)]
+    resident = _most_used(models, servers)
     n = len(arrivals)
     result, swapped = np.empty(n), np.zeros(n, dtype=np.bool_)
     rows = zip(arrivals.tolist(), services.tolist(), models.tolist(), strict=True)
@@ -122,6 +130,13 @@ def pool(
         result[i] = start - arrival
         free[first] = start + service
     return Pool(result, swapped)
+
+
+def _most_used(models: Integers, servers: int) -> list[int]:
+    """Return a model for each GPU: the ones used most, over again where there are fewer."""
+    known, counts = np.unique(models, return_counts=True)
+    popular = known[np.argsort(-counts, kind="stable")].tolist()
+    return [popular[j % len(popular)] for j in range(servers)] if popular else [-1] * servers
 
 
 @dataclass(frozen=True)
@@ -161,6 +176,7 @@ def elastic(
     and never more than ``limit`` at a time. With ``limit=1`` this is the M/G/1 queue with set-up
     and idle timeout, whose closed form is in docs/planner.md.
     """
+    _need_one(limit)
     free: list[float] = []  # when each GPU that is on becomes idle, ascending
     began: dict[float, list[float]] = {}  # free time -> start times of the GPUs with it
     lives: list[tuple[float, float]] = []

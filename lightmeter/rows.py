@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,19 +56,17 @@ class UsageRow:
 COLUMNS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(UsageRow))
 REQUIRED = ("request_id", "arrived_at")
 """Columns that are never null."""
-INTEGERS = (
-    "width",
-    "height",
-    "images",
-    "forwards",
-    "loras",
-    "batch_size",
-    "peak_vram_bytes",
-    "feedback",
-)
 NUMBERS = ("queue_seconds", "service_seconds", "gpu_seconds", "total_seconds", "energy_joules")
-MEASURES = NUMBERS + INTEGERS
+_INT32 = 2**31 - 1
+INTEGERS: dict[str, int] = {
+    **dict.fromkeys(("width", "height", "images", "forwards", "loras", "batch_size"), _INT32),
+    "peak_vram_bytes": 2**63 - 1,
+    "feedback": 5,
+}
+"""Whole-number columns, with the greatest value that each may have."""
+MEASURES = (*NUMBERS, *INTEGERS)
 """Columns that may be null but never negative or infinite."""
+TEXTS = tuple(name for name in COLUMNS if name not in (*MEASURES, "arrived_at"))
 
 
 def check_columns(names: list[str], where: str) -> None:
@@ -88,22 +86,39 @@ def check_columns(names: list[str], where: str) -> None:
 
 
 def check(row: UsageRow, where: str) -> UsageRow:
-    """Return the row, or refuse it for a negative or infinite measure.
+    """Return the row, or refuse it for a value that its column cannot hold.
 
     Raises:
         HistoryError: naming the row's place, the column and the value.
     """
+    for name in REQUIRED:
+        if not getattr(row, name):
+            raise HistoryError(f"{where}: {name} is empty; every row needs one")
+    for name in TEXTS:
+        if not isinstance(getattr(row, name), str | None):
+            raise HistoryError(
+                f"{where}: {name} is {getattr(row, name)!r}; it must be text, or empty"
+            )
     for name in MEASURES:
-        value = getattr(row, name)
-        if value is not None and not 0 <= value < math.inf:
-            raise HistoryError(f"{where}: {name} is {value}; it must be 0 or more, or empty")
+        _check_measure(name, getattr(row, name), where)
     return row
+
+
+def _check_measure(name: str, value: object, where: str) -> None:
+    if value is None:
+        return
+    kinds, most = (int, INTEGERS[name]) if name in INTEGERS else (int | float, sys.float_info.max)
+    if not isinstance(value, kinds) or isinstance(value, bool) or not 0 <= value <= most:
+        limit = f" and at most {most}" if name in INTEGERS else ""
+        raise HistoryError(
+            f"{where}: {name} is {value!r}; it must be a number, 0 or more{limit}, or empty"
+        )
 
 
 def as_json(row: UsageRow) -> dict[str, Any]:
     """Return the row's known values, ready for `json.dumps`; unknown ones are left out."""
     values: dict[str, Any] = {name: getattr(row, name) for name in COLUMNS}
-    values["arrived_at"] = row.arrived_at.astimezone(UTC).isoformat(timespec="microseconds")
+    values["arrived_at"] = in_utc(row.arrived_at).isoformat(timespec="microseconds")
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -120,7 +135,12 @@ def from_json(values: Mapping[str, Any], where: str) -> UsageRow:
             )
     try:
         arrived = datetime.fromisoformat(values["arrived_at"])
-        row = UsageRow(**{**values, "arrived_at": arrived})
-        return check(row, where)
+        row = UsageRow(**{**values, "arrived_at": in_utc(arrived)})
     except (KeyError, TypeError, ValueError) as error:
         raise HistoryError(f"{where}: not a usage row ({error}); see docs/history.md") from error
+    return check(row, where)
+
+
+def in_utc(at: datetime) -> datetime:
+    """Return the instant in UTC; a time without a zone is taken to be UTC."""
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

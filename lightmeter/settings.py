@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -15,6 +15,15 @@ class Section(BaseModel):
     """A frozen group of settings; an unknown key is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse ``port = true``, which would count as 1."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and kind is not bool:
+            raise ValueError("must not be true or false")
+        return value
 
 
 class Serve(Section):
@@ -31,7 +40,7 @@ class Serve(Section):
         max_length=64,
         pattern=r"^[\w.:/-]*$",
     )
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: str = Field("127.0.0.1", description="Address to listen on.", min_length=1)
     port: Port = Field(7860, description="Port of the API.")
     metrics_port: Port = Field(7861, description="Port of /metrics, served by a thread of its own.")
     data: Path = Field(

@@ -30,11 +30,11 @@ def parse_duration(text: str) -> float:
 
 def show_duration(seconds: float) -> str:
     """Format seconds for reading: ``40 ms``, ``12.3 s``, ``4 min 05 s``, ``3.2 h``, ``16.3 days``."""
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 100:
+    if seconds < 99.95:
         return f"{seconds:.1f} s"
-    if seconds < SECONDS_PER_HOUR:
+    if round(seconds) < SECONDS_PER_HOUR:
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest:02d} s"
     hours = seconds / SECONDS_PER_HOUR
@@ -61,8 +61,11 @@ def cents(amount: Decimal) -> Decimal:
 
 
 def show_money(amount: Decimal, currency: str) -> str:
-    """Format money for reading: ``USD 1,234.50``; from 1,000 on without the cents."""
-    return f"{currency} {amount:,.0f}" if abs(amount) >= 1000 else f"{currency} {cents(amount):,}"
+    """Format money for reading: ``USD 12.50``; from 1,000 on without the cents, ``USD 9,510``."""
+    rounded = cents(amount)
+    if abs(rounded) >= 1000:
+        rounded = amount.quantize(Decimal(1), rounding=ROUND_HALF_UP)
+    return f"{currency} {rounded:,}"
 
 
 def counted(count: int, thing: str) -> str:

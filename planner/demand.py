@@ -23,6 +23,7 @@ COLUMNS = (
     "peak_vram_bytes",
     "outcome",
 )
+UNRECORDED = timedelta(days=1)
 BIN_SECONDS = 300.0
 """Width of the bins behind ``busy_gpus_p95``."""
 
@@ -72,16 +73,17 @@ def month_window(month: str) -> tuple[datetime, datetime]:
     """
     try:
         first = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
-    except ValueError as error:
+        return first, (first + timedelta(days=32)).replace(day=1)
+    except (ValueError, OverflowError) as error:
         raise PlanError(f"month {month!r} is no month; write it like 2026-10") from error
-    return first, (first + timedelta(days=32)).replace(day=1)
 
 
 def from_frame(frame: pd.DataFrame, window: tuple[datetime, datetime] | None = None) -> Demand:
     """Build the demand from history rows with `COLUMNS`, ordered by arrival.
 
     GPU time is the request's share of its batch where the history knows it, else the service time.
-    Without a window it runs from the first arrival to the end of the last service.
+    Without a window it runs from the first arrival to the end of the last service; with one, a
+    whole day or more without a row at either end of it counts as not recorded, not as idle.
 
     Raises:
         PlanError: no row used a GPU.
@@ -91,13 +93,15 @@ def from_frame(frame: pd.DataFrame, window: tuple[datetime, datetime] | None = N
     used = frame[usable]
     if used.empty:
         raise PlanError(
-            f"the history has {len(frame)} rows in this period and none used a GPU; import or record more, or name another --month"
+            f"{_none_used(len(frame))} in this period; record or import more, or name another --month"
         )
-    start = window[0] if window else used["arrived_at"].iloc[0].to_pydatetime()
+    first = used["arrived_at"].iloc[0].to_pydatetime()
+    start = window[0] if window and first - window[0] < UNRECORDED else first
     since = (used["arrived_at"] - pd.Timestamp(start)).dt.total_seconds()
     arrivals: Floats = np.asarray(since, dtype=np.float64)
     seconds: Floats = np.asarray(known[usable], dtype=np.float64)
-    end = window[1] if window else start + timedelta(seconds=float((arrivals + seconds).max()))
+    last = start + timedelta(seconds=float((arrivals + seconds).max()))
+    end = window[1] if window and window[1] - last < UNRECORDED else last
     owner, names = pd.factorize(used["service"], sort=True)
     peaks = used.groupby("service")["peak_vram_bytes"].max()
     return Demand(
@@ -112,6 +116,10 @@ def from_frame(frame: pd.DataFrame, window: tuple[datetime, datetime] | None = N
         left_out=int((~usable).sum()),
         shared_time=int(used["gpu_seconds"].notna().sum()),
     )
+
+
+def _none_used(rows: int) -> str:
+    return f"none of the history's {rows} rows used a GPU" if rows else "the history has no rows"
 
 
 def busy_between(starts: Floats, ends: Floats, edges: Floats) -> Floats:

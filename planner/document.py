@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
@@ -29,69 +29,70 @@ class Assumption:
 
 def assumptions(option: Option, demand: Demand, terms: Terms) -> list[Assumption]:
     """List what an option rests on besides the history."""
+    return [*_common(demand, terms), *_OF_KIND[option.kind](option, terms)]
+
+
+def _common(demand: Demand, terms: Terms) -> Iterator[Assumption]:
     price = terms.price
-    found = [
-        Assumption(
-            f"price of one {price.gpu} GPU-hour, {price.currency}",
-            float(price.price_per_gpu_hour),
-            f"{price.provider} {price.instance} {price.region}, list price as of {price.asof}, {price.source}",
-        ),
-        Assumption(
-            "discount for committed use",
-            "none",
-            "no price list states it; bring your own with --prices",
-        ),
-        Assumption("speed of this GPU over the one in the history", 1.0, "not measured"),
-    ]
-    if demand.shared_time < len(demand.arrivals):
-        found.append(
-            Assumption(
-                "GPU time of a request",
-                "its whole service time",
-                f"{len(demand.arrivals) - demand.shared_time} rows do not state their share of a batch; a client-side time overstates it",
-            )
+    yield Assumption(
+        f"price of one {price.gpu} GPU-hour, {price.currency}",
+        float(price.price_per_gpu_hour),
+        f"{price.provider} {price.instance} {price.region}, list price as of {price.asof}, {price.source}",
+    )
+    yield Assumption(
+        "discount for committed use",
+        "none",
+        "no price list states it; bring your own with --prices",
+    )
+    yield Assumption("speed of this GPU over the one in the history", 1.0, "not measured")
+    whole = len(demand.arrivals) - demand.shared_time
+    if whole:
+        yield Assumption(
+            "GPU time of a request",
+            "its whole service time",
+            f"{whole} rows do not state their share of a batch; a time seen by the client overstates it",
         )
-    if option.kind is OptionKind.SHARED:
-        found.append(
-            Assumption(
-                "seconds to swap a model",
-                terms.swap_seconds,
-                "setting plan.swap_seconds; its default is the median base-model load of GenTD26",
-            )
-        )
-        found.append(
-            Assumption("models resident on a GPU", 1, "the cautious choice; more would swap less")
-        )
-    if option.kind is OptionKind.ON_DEMAND:
-        found.append(
-            Assumption(
-                "seconds to start a GPU",
-                terms.start_seconds,
-                "setting plan.start_seconds; its default is the middle of the 2 to 4 minutes that founding article 3 states",
-            )
-        )
-        found.append(
-            Assumption(
-                "idle seconds before release",
-                option.idle_seconds or 0.0,
-                "the best of those tried by replay",
-            )
-        )
-        found.append(
-            Assumption(
-                "billing granularity and minimum, seconds",
-                f"{price.granularity_seconds:g}, {price.minimum_seconds:g}",
-                "general knowledge of the provider, not from the price list",
-            )
-        )
-        found.append(
-            Assumption(
-                "when a GPU is started",
-                "when no running one is free before it would be ready",
-                "a scheduler that knows how long the running requests take",
-            )
-        )
-    return found
+
+
+def _of_pool(_: Option, terms: Terms) -> Iterator[Assumption]:
+    yield Assumption(
+        "seconds to swap a model",
+        terms.swap_seconds,
+        "setting plan.swap_seconds; its default is the median base-model load of GenTD26",
+    )
+    yield Assumption(
+        "models resident on a GPU", 1, "the cautious choice; with more there are fewer swaps"
+    )
+
+
+def _of_on_demand(option: Option, terms: Terms) -> Iterator[Assumption]:
+    yield Assumption(
+        "seconds to start a GPU",
+        terms.start_seconds,
+        "setting plan.start_seconds; its default is the middle of the 2 to 4 minutes that a published case states",
+    )
+    yield Assumption(
+        "idle seconds before release",
+        option.idle_seconds or 0.0,
+        "the best of those tried by replay",
+    )
+    yield Assumption(
+        "billing granularity and minimum, seconds",
+        f"{terms.price.granularity_seconds:g}, {terms.price.minimum_seconds:g}",
+        "general knowledge of the provider, not from the price list",
+    )
+    yield Assumption(
+        "when a GPU is started",
+        "when no running one is free before it would be ready",
+        "a scheduler that knows how long the running requests take",
+    )
+
+
+_OF_KIND: dict[OptionKind, Callable[[Option, Terms], Iterator[Assumption]]] = {
+    OptionKind.DEDICATED: lambda _option, _terms: iter(()),
+    OptionKind.SHARED: _of_pool,
+    OptionKind.ON_DEMAND: _of_on_demand,
+}
 
 
 def build(

@@ -11,7 +11,7 @@ import pandas as pd
 
 from lightmeter.errors import PlanError
 from lightmeter.settings import Plan
-from lightmeter.units import HOURS_PER_MONTH, show_bytes
+from lightmeter.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, show_bytes, show_duration
 from planner import certainty, document, slo
 from planner import options as ways
 from planner.demand import Demand, from_frame, month_window
@@ -72,9 +72,20 @@ def make(
         terms,
         options=options,
         advice=advice,
-        generated_from=generated_from,
+        generated_from={
+            **generated_from,
+            "notes": [*generated_from.get("notes", ()), *_coverage(demand, terms, month)],
+        },
         month=month,
     )
+
+
+def _coverage(demand: Demand, terms: Terms, month: str | None) -> list[str]:
+    """Say where the history does not reach over the whole month that it is scaled to."""
+    if month is None or demand.span_seconds > (terms.month_hours - 24) * SECONDS_PER_HOUR:
+        return []
+    covered = show_duration(demand.span_seconds)
+    return [f"the history covers {covered} of {month}; the rest is taken to be like it"]
 
 
 def _month_hours(month: str | None) -> float:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lightmeter.errors import PlanError, SettingError, nearest
+from lightmeter.errors import PlanError, SettingError
 from lightmeter.replay import Floats
 from lightmeter.units import parse_duration
 
 
 _KEYS = ("p95_wait", "attainment")
+_FORM = "write it like p95_wait=30s,attainment=0.95"
 
 
 @dataclass(frozen=True)
@@ -49,18 +50,20 @@ def parse(text: str) -> Slo:
         key, _, value = part.strip().partition("=")
         if key not in _KEYS:
             raise PlanError(
-                f"objective {text!r}: {key!r} is no part of it{nearest(key, _KEYS)}; write p95_wait=30s,attainment=0.95"
+                f"objective {text!r} is not understood at {part!r}; {_FORM}"
             )
         values[key] = value
     if "p95_wait" not in values:
-        raise PlanError(f"objective {text!r} has no p95_wait; write p95_wait=30s,attainment=0.95")
+        raise PlanError(f"objective {text!r} has no p95_wait; {_FORM}")
     try:
         wait, attainment = (
             parse_duration(values["p95_wait"]),
             float(values.get("attainment", "0.95")),
         )
-    except (SettingError, ValueError) as error:
+    except SettingError as error:
         raise PlanError(f"objective {text!r}: {error}") from error
+    except ValueError as error:
+        raise PlanError(f"objective {text!r}: attainment is no number; {_FORM}") from error
     if not 0 < attainment < 1:
         raise PlanError(
             f"objective {text!r}: attainment is {attainment}; it must lie between 0 and 1"

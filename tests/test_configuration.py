@@ -10,7 +10,14 @@ import pytest
 from pydantic import ValidationError
 
 from lightmeter import configuration
-from lightmeter.configuration import Sources, everything, known_keys, read_sources, resolve, variable
+from lightmeter.configuration import (
+    Sources,
+    everything,
+    known_keys,
+    read_sources,
+    resolve,
+    variable,
+)
 from lightmeter.errors import SettingError
 from lightmeter.settings import SECTIONS, Plan, Serve
 
@@ -201,7 +208,9 @@ def test_empty_host() -> None:
 @pytest.mark.parametrize("text", ["port = true", "port = [1]", "model = 5", 'fsync = "maybe"'])
 def test_bad_type(text: str, tmp_path: Path) -> None:
     """A value of the wrong kind in the file is refused, not bent into shape."""
-    assert f"serve.{text.split()[0]} is " in refused({}, file(tmp_path, f"[serve]\n{text}\n"))
+    assert f"serve.{text.split(maxsplit=1)[0]} is " in refused(
+        {}, file(tmp_path, f"[serve]\n{text}\n")
+    )
 
 
 @pytest.mark.parametrize("value", ["nan", "-1", "1e9"])

@@ -19,8 +19,8 @@ from lightmeter.cli import COMMANDS
 from lightmeter.configuration import variable
 from lightmeter.rows import COLUMNS
 from lightmeter.settings import SECTIONS
-from support.gentd26 import write_csv_gz
-from support.server import clean_environment
+from support import gentd26
+from support.cli import clean_environment
 
 
 ROOT = Path(__file__).parents[1]
@@ -121,7 +121,8 @@ def test_readme_options() -> None:
 def test_readme_runs(tmp_path: Path) -> None:
     """The README's planning commands run as printed, in order, and end in a report."""
     traces = tmp_path / "traces"
-    write_csv_gz(traces / "gentd26" / "requests.csv.gz", rows=600, seed=1)
+    (traces / "gentd26").mkdir(parents=True)
+    gentd26.write(traces / "gentd26" / "requests.csv.gz", gentd26.log(requests=600))
     lines = [
         line
         for line in console_lines()

@@ -11,14 +11,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support import rows
-from support.rows import DAY, START, every, row
 
 from lightmeter import history
 from lightmeter.errors import HistoryError
 from lightmeter.history import History
 from lightmeter.journal import Journal
 from lightmeter.rows import COLUMNS, UsageRow
+from support import rows
+from support.rows import DAY, START, every, row
 
 
 def append(folder: Path, *usage: UsageRow) -> Path:
@@ -160,7 +160,7 @@ def test_impossible_measure(value: float, tmp_path: Path) -> None:
 
     assert (
         f"date=2026-10-01/other.parquet row 2: queue_seconds is {value}; "
-        "it must be 0 or more, or empty"
+        "it must be a number, 0 or more, or empty"
     ) == refusal(tmp_path)
 
 
@@ -236,7 +236,7 @@ def test_corrupt(kept: int, tmp_path: Path) -> None:
     path = place(tmp_path, history.table_of([row(0.0)]))
     path.write_bytes(path.read_bytes()[:kept])
 
-    assert f"history file {str(path)!r} is no whole Parquet file; move it aside to go on" == refusal(tmp_path)  # fmt: skip
+    assert f"history file {str(path)!r} is damaged or no Parquet file; move it aside to go on" == refusal(tmp_path)  # fmt: skip
 
 
 def test_damaged(tmp_path: Path) -> None:

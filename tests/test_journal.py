@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli import python
 
 from lightmeter import journal
 from lightmeter.errors import HistoryError
 from lightmeter.journal import Journal
 from lightmeter.rows import COLUMNS, UsageRow
+from support.cli import python
 
 
 SPARSE = UsageRow(request_id="img_1", arrived_at=datetime(2026, 10, 1, 12, tzinfo=UTC))
@@ -25,7 +25,7 @@ FULL = UsageRow(
     arrived_at=datetime(2026, 10, 1, 23, 59, 59, 999999, tzinfo=UTC),
     service="portraits",
     model="Z-Image-Turbo",
-    tenant="Zoë \N{SNOWMAN}\n\N{LINE SEPARATOR}\"quoted\"",
+    tenant='Zoë \N{SNOWMAN}\n\N{LINE SEPARATOR}"quoted"',
     priority="batch",
     width=1024,
     height=768,
@@ -155,7 +155,7 @@ def test_torn_anywhere(tmp_path: Path) -> None:
         (line(queue_seconds=-0.5), "queue_seconds is -0.5"),
         (line(queue_seconds=math.nan), "queue_seconds is nan"),
         (line(gpu_seconds=math.inf), "gpu_seconds is inf"),
-        (line(width="1024"), "not a usage row"),
+        (line(width="1024"), "width is '1024'; it must be a number"),
         (line(feedback=300), "feedback"),
         (line(width=2**40), "width"),
         (line(service=5), "service"),

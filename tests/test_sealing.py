@@ -7,18 +7,19 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PosixPath
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.cli import clean_environment, python
-from support.rows import DAY, every, row
+from pyarrow import dataset
 
 from lightmeter import history, journal
 from lightmeter.history import History
 from lightmeter.journal import Journal
-from lightmeter.rows import COLUMNS, MEASURES, UsageRow
+from lightmeter.rows import MEASURES, UsageRow
+from support.cli import clean_environment, python
+from support.rows import DAY, every, row
 
 
 BUSY_WRITER = """
@@ -39,13 +40,9 @@ FULL_DISK = """
 import resource, sys
 from pathlib import Path
 from lightmeter import history
-from lightmeter.errors import HistoryError
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
-try:
-    history.seal_orphans(Path(sys.argv[1]))
-except HistoryError as error:
-    print(error)
+history.seal_orphans(Path(sys.argv[1]))
 """
 
 
@@ -64,7 +61,10 @@ def ids(folder: Path) -> list[str]:
 
 def test_sealed(tmp_path: Path) -> None:
     """Sealing moves the rows into a Parquet file for each day and changes none of them."""
-    full = dict.fromkeys(MEASURES, 3) | {"peak_vram_bytes": 2**40, "queue_seconds": 0.1}
+    full: dict[str, Any] = dict.fromkeys(MEASURES, 3) | {
+        "peak_vram_bytes": 2**40,
+        "queue_seconds": 0.1,
+    }
     usage = [row(0.0), row(DAY, **full)]
     path = append(tmp_path, *usage)
     before = pa.concat_tables(History(tmp_path).tables())
@@ -83,9 +83,19 @@ def test_schema(tmp_path: Path) -> None:
     history.seal(tmp_path, append(tmp_path, row(0.0)))
     (file,) = tmp_path.glob("date=*/*.parquet")
 
-    strings = "request_id service model tenant priority outcome gpu_uuid gpu_name anomaly".split()
-    floats = "queue_seconds service_seconds gpu_seconds total_seconds energy_joules".split()
-    ints = "width height images forwards loras batch_size".split()
+    strings = [
+        "request_id",
+        "service",
+        "model",
+        "tenant",
+        "priority",
+        "outcome",
+        "gpu_uuid",
+        "gpu_name",
+        "anomaly",
+    ]
+    floats = ["queue_seconds", "service_seconds", "gpu_seconds", "total_seconds", "energy_joules"]
+    ints = ["width", "height", "images", "forwards", "loras", "batch_size"]
     assert {
         "arrived_at": pa.timestamp("us", tz="UTC"),
         **dict.fromkeys(strings, pa.string()),
@@ -93,7 +103,7 @@ def test_schema(tmp_path: Path) -> None:
         **dict.fromkeys(ints, pa.int32()),
         "peak_vram_bytes": pa.int64(),
         "feedback": pa.int8(),
-    } == dict(zip(COLUMNS, pq.read_schema(file).types, strict=True))
+    } == {field.name: field.type for field in pq.read_schema(file)}
 
 
 def test_nothing_to_seal(tmp_path: Path) -> None:
@@ -128,6 +138,15 @@ def test_crash_between_days(tmp_path: Path) -> None:
 
     assert 3 == len(expected)
     assert expected == ids(tmp_path)
+
+
+def test_other_readers(tmp_path: Path) -> None:
+    """Other programs read the sealed rows as a dataset partitioned by date, a journal beside them."""
+    history.seal(tmp_path, append(tmp_path, *every(DAY, 3)))
+    append(tmp_path, row(5.0))
+    found = dataset.dataset(tmp_path, format="parquet", partitioning="hive").to_table()
+
+    assert ["2026-10-01", "2026-10-02", "2026-10-03"] == sorted(found["date"].to_pylist())
 
 
 def test_live_journal(tmp_path: Path) -> None:
@@ -170,7 +189,7 @@ def test_full_disk(tmp_path: Path) -> None:
     """On a full disk sealing is refused in words, the journal stays and no scrap is left."""
     path = append(tmp_path, row(0.0))
 
-    said = python(FULL_DISK, tmp_path).out
+    said = python(FULL_DISK, tmp_path).err
     assert said.endswith(f"{path.stem}.parquet' failed: File too large\n")
     assert ["a-0.0"] == ids(tmp_path)
     assert path.exists()
@@ -247,5 +266,5 @@ def test_reader_meanwhile(tmp_path: Path) -> None:
 
     assert 0 == writer.returncode
     assert sorted(seen) == seen
-    assert len(set(seen)) > 5
+    assert len(set(seen)) > 3
     assert 501 == len(ids(tmp_path))

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 
 from lightmeter.history import History
-from support.server import clean_environment, eventually
+from support.cli import clean_environment
+from support.server import eventually
 
 
 def start(data: Path, *options: str) -> subprocess.Popen[str]:

@@ -42,7 +42,7 @@ class _Lazy(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS:
             raise click.UsageError(
-                f"no command {args[0]!r}{nearest(args[0], COMMANDS)}; see lightmeter --help"
+                f"no command {args[0]!r} (see lightmeter --help){nearest(args[0], COMMANDS)}"
             )
         return super().resolve_command(ctx, args)
 
@@ -103,12 +103,14 @@ def main(args: list[str] | None = None) -> NoReturn:
         code = root.main(args, prog_name="lightmeter", standalone_mode=False)
     except LightmeterError as error:
         _fail(str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stderr.close()
+    except SystemExit:  # click's way out: a completion is done, or the reader has seen enough
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
 

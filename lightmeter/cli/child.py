@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from lightmeter.configuration import PREFIX, variable
-from lightmeter.errors import InputError, ServerError, explain
+from lightmeter.errors import InputError, ServerError, explain, port_error
 from lightmeter.settings import Serve
 
 
@@ -91,13 +92,17 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def free_port(host: str, wanted: int) -> int:
-    """Return the wanted port if it can be listened on, else one that can."""
+def free_port(host: str, wanted: int, option: str, *, move: bool) -> int:
+    """Return the wanted port if it can be listened on; else, where it may ``move``, a free one.
+
+    Raises:
+        PortError: it cannot be listened on and was asked for.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for port in (wanted, 0):
-        try:
-            with socket.create_server((host, port), family=family) as probe:
-                return int(probe.getsockname()[1])
-        except OSError:
-            continue
-    return wanted
+    try:
+        with socket.create_server((host, wanted), family=family) as probe:
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        if not move or error.errno != errno.EADDRINUSE:
+            raise port_error(host, wanted, option, error) from error
+    return free_port(host, 0, option, move=False)

@@ -28,7 +28,7 @@ def command(ctx: click.Context, /, as_json: bool) -> None:  # noqa: FBT001
     from planner import checks as planner
 
     settings = settle(ctx, Serve, {})
-    ports = {"port": settings.port, "metrics-port": settings.metrics_port}
+    ports = {"--port": settings.port, "--metrics-port": settings.metrics_port}
     ground = doctor.ground_checks(settings.data, ports)
     findings = doctor.examine([*ground, *inference.checks(), *exporter.checks(), *planner.checks()])
     if as_json:

@@ -71,7 +71,7 @@ def make_plan(
         )
         status.update("writing the report")
         report.write(document, out)
-    for note in history.notes:
+    for note in document["generated_from"]["notes"]:
         click.echo(f"note: {note}", err=True)
     return document
 

@@ -21,7 +21,7 @@ from lightmeter.cli.child import Child, free_port
 from lightmeter.cli.options import as_json, settings_options, settle, sources
 from lightmeter.cli.plan_ import make_plan, show_plan
 from lightmeter.configuration import resolve
-from lightmeter.errors import HistoryError, PlanError, PortError, ServerError
+from lightmeter.errors import HistoryError, PlanError, ServerError
 from lightmeter.settings import Plan, Serve, Up
 from lightmeter.units import url
 
@@ -84,14 +84,10 @@ def _with_free_ports(
         if value.key not in ("port", "metrics_port"):
             continue
         name = value.key.replace("_", "-")
-        port = moved[value.key] = free_port(serve.host, value.value)
-        if value.value in (port, 0):
-            continue
-        if value.origin != "default":
-            raise PortError(
-                f"address {serve.host}:{value.value} is already in use; give another --{name}, or 0 for a free one"
-            )
-        tell(f"port {value.value} is taken, using {port} for --{name}")
+        port = free_port(serve.host, value.value, name, move=value.origin == "default")
+        moved[value.key] = port
+        if value.value not in (port, 0):
+            tell(f"port {value.value} is taken, using {port} for --{name}")
     return serve.model_copy(update=moved)
 
 

@@ -125,11 +125,27 @@ def test_rotation(tmp_path: Path) -> None:
 
 
 def test_unwritable(tmp_path: Path) -> None:
-    """A request that cannot be recorded is not answered as a success."""
-    with Server(tmp_path, "--seal-rows", "1") as server:
-        server.ready()
-        (server.history / journal.FOLDER).rename(server.history / "_elsewhere")
-        (server.history / journal.FOLDER).write_text("in the way")
-        statuses = {server.post().status_code for _ in range(3)}
+    """A request that the disk refuses to record is not answered as a success, and the log says why."""
+    with Server(tmp_path) as server:
+        recorded = server.ready().post().status_code
+        limit = next(iter(journals(server.history))).stat().st_size + 100
+        psutil.Process(server.process.pid).rlimit(psutil.RLIMIT_FSIZE, (limit, limit))
+        refused = server.post()
 
-    assert 503 in statuses
+    assert (200, 503) == (recorded, refused.status_code)
+    assert "cannot be recorded" in refused.json()["error"]["message"]
+    assert {"ok": 1} == History(tmp_path / "history").summary()["outcomes"]
+
+
+def test_no_fresh_journal(tmp_path: Path) -> None:
+    """Where no fresh journal can be begun, the old one goes on and requests are served."""
+    with Server(tmp_path, "--seal-rows", "1") as server:
+        folder = server.ready().history / journal.FOLDER
+        aside = folder.rename(server.history / "aside")
+        folder.write_text("in the way")
+        statuses = {server.post().status_code for _ in range(5)}
+        folder.unlink()
+        aside.rename(folder)
+
+    assert {200} == statuses
+    assert 5 == History(tmp_path / "history").summary()["rows"]

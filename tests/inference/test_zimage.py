@@ -17,7 +17,8 @@ from inference import zimage
 from inference.engine import Job, Loaded
 from lightmeter import catalog
 from lightmeter.catalog import GpuTime, LoadPhase, Stage
-from support.server import Server, clean_environment, file, picture
+from support.cli import clean_environment
+from support.server import Server, file, picture
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import queue
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from lightmeter.catalog import Metric
+from support.cli import clean_environment
 
 
 START_SECONDS = 120.0
@@ -38,7 +38,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=clean_environment(),
+            env=clean_environment(OMP_NUM_THREADS="1"),
         )
         self._lines: queue.Queue[str] = queue.Queue()
         self.log: list[str] = []
@@ -113,12 +113,6 @@ class Server:
         for stream in (self.process.stdout, self.process.stderr):
             if stream:
                 stream.close()
-
-
-def clean_environment() -> dict[str, str]:
-    """Environment without our own variables, with one thread for torch."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("LIGHTMETER_")}
-    return kept | {"OMP_NUM_THREADS": "1"}
 
 
 def picture(answer: httpx.Response, index: int = 0) -> Image.Image:
