@@ -216,14 +216,7 @@ class History:
 
 def _read_file(path: Path) -> pa.Table:
     where = f"{path.parent.name}/{path.name}"
-    table = _open(path, where)
-    try:
-        return validated(fitted(table), where)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        reason = " ".join(str(error).split())
-        raise HistoryError(
-            f"history file {str(path)!r} has a column of the wrong type ({reason}); see docs/history.md"
-        ) from error
+    return validated(fitted(_open(path, where), where), where)
 
 
 def _open(path: Path, where: str) -> pa.Table:
@@ -239,18 +232,32 @@ def _open(path: Path, where: str) -> pa.Table:
         ) from error
 
 
-def fitted(table: pa.Table) -> pa.Table:
-    """Cast to `SCHEMA`; columns that the file lacks are unknown, and so are NaN values."""
-    columns = []
-    for field in SCHEMA:
-        if field.name not in table.column_names:
-            columns.append(pa.nulls(table.num_rows, field.type))
-            continue
-        column = table[field.name]
-        if pa.types.is_floating(column.type):
-            column = pc.if_else(pc.is_nan(column), None, column)
-        columns.append(column.cast(field.type, safe=field.name != "arrived_at"))
+def fitted(table: pa.Table, where: str) -> pa.Table:
+    """Cast to `SCHEMA`; columns that the table lacks are unknown, and so are NaN values.
+
+    Raises:
+        HistoryError: naming the place, the column and what does not fit.
+    """
+    names = table.column_names
+    columns = [
+        _cast(table[field.name], field, where)
+        if field.name in names
+        else pa.nulls(table.num_rows, field.type)
+        for field in SCHEMA
+    ]
     return pa.table(columns, schema=SCHEMA)
+
+
+def _cast(column: pa.ChunkedArray, field: pa.Field, where: str) -> pa.ChunkedArray:
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    try:
+        return column.cast(field.type, safe=field.name != "arrived_at")
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise HistoryError(
+            f"{where}: column {field.name!r} does not fit ({reason}); see docs/history.md"
+        ) from error
 
 
 def validated(table: pa.Table, where: str) -> pa.Table:

@@ -35,7 +35,7 @@ _GENTD26_OUTCOMES = {"SUCCEED": Outcome.OK, "FAILED": Outcome.ERROR}
 def read(format_: str, source: Path) -> tuple[pa.Table, str]:
     """Read a trace; return its rows and the stem of the history files they belong in.
 
-    The stem is made from the file's bytes, so that the same import twice is the same import.
+    The stem is made from the unpacked file, so that the same import twice is the same import.
 
     Raises:
         HistoryError: unreadable, wrong columns, or a row with an impossible value.
@@ -45,22 +45,24 @@ def read(format_: str, source: Path) -> tuple[pa.Table, str]:
         content = source.read_bytes()
     except OSError as error:
         raise HistoryError(f"trace {str(source)!r} {explain(error)}") from error
-    frame = _frame(content, source, columns)
+    text, frame = _frame(content, source, columns)
+    if frame.empty:
+        raise HistoryError(f"trace {str(source)!r} holds no rows; is it the whole file?")
     table = history.validated(convert(frame, str(source)), str(source))
-    return table, f"{format_}-{hashlib.sha256(content).hexdigest()[:12]}"
+    return table, f"{format_}-{hashlib.sha256(text).hexdigest()[:12]}"
 
 
-def _frame(content: bytes, source: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+def _frame(content: bytes, source: Path, columns: tuple[str, ...]) -> tuple[bytes, pd.DataFrame]:
+    """Find the file with these columns among what was packed; return its text and its table."""
     seen: list[str] = []
     for text in _members(content, source):
         try:
-            frame = pd.read_csv(text)
+            frame = pd.read_csv(io.BytesIO(text))
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-            raise HistoryError(
-                f"trace {str(source)!r} is no CSV: {' '.join(str(error).split())}"
-            ) from error
+            reason = " ".join(str(error).split())
+            raise HistoryError(f"trace {str(source)!r} is no CSV: {reason}") from error
         if set(columns) <= set(frame.columns):
-            return frame
+            return text, frame
         seen = [str(name) for name in frame.columns]
     missing = [name for name in columns if name not in seen]
     raise HistoryError(
@@ -68,27 +70,28 @@ def _frame(content: bytes, source: Path, columns: tuple[str, ...]) -> pd.DataFra
     )
 
 
-def _members(content: bytes, source: Path) -> list[io.BytesIO]:
+_TAR_MAGIC = slice(257, 262), b"ustar"
+
+
+def _members(content: bytes, source: Path) -> list[bytes]:
     """Unpack what the publisher packed: plain, gzip, or a tar of several files."""
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise HistoryError(
-                f"trace {str(source)!r} is damaged: {error}; fetch it again"
-            ) from error
     try:
-        with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-            files = [
-                member
-                for member in tar
-                if member.isfile() and not Path(member.name).name.startswith(".")
-            ]
-            return [
-                io.BytesIO(data.read()) for member in files if (data := tar.extractfile(member))
-            ]
-    except tarfile.ReadError:
-        return [io.BytesIO(content)]
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+        place, magic = _TAR_MAGIC
+        return _untar(content) if content[place] == magic else [content]
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise HistoryError(f"trace {str(source)!r} is damaged ({error}); fetch it again") from error
+
+
+def _untar(content: bytes) -> list[bytes]:
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        files = [
+            member
+            for member in tar
+            if member.isfile() and not Path(member.name).name.startswith(".")
+        ]
+        return [data.read() for member in files if (data := tar.extractfile(member))]
 
 
 def _gentd26(frame: pd.DataFrame, where: str) -> pa.Table:
@@ -116,7 +119,7 @@ def _gentd26(frame: pd.DataFrame, where: str) -> pa.Table:
         "total_seconds": seconds,
         "outcome": outcome,
     }
-    return history.fitted(pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False))
+    return history.fitted(pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False), where)
 
 
 def _number(frame: pd.DataFrame, name: str, where: str) -> pd.Series[float]:

@@ -64,11 +64,11 @@ def _keeps(demand: Demand, draws: Draws, terms: Terms) -> Callable[[Floats], boo
 def _above(
     what: str, now: float, waits: Callable[[float], Floats], keeps: Callable[[Floats], bool]
 ) -> tuple[Flip, ...]:
-    low = high = max(now, 1.0)
+    low, high = now, max(2 * now, 1.0)
     for _ in range(_DOUBLINGS):
-        low, high = high, high * 2
         if not keeps(waits(high)):
             break
+        low, high = high, 2 * high
     else:
         return ()
     for _ in range(_HALVINGS):

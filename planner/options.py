@@ -83,17 +83,18 @@ class Option:
 
 
 def dedicated(demand: Demand, draws: Draws, terms: Terms) -> Option:
-    """Give each service as many GPUs of its own as its objective needs.
+    """Give each service as many GPUs of its own as its load and its objective need.
 
-    Services too small to be judged alone start with one GPU each and get more, where waits are
-    worst, until they keep the objective together.
+    Services too small to be judged alone get more where waits are worst, until they keep the
+    objective together.
     """
-    gpus = np.ones(len(demand.services), dtype=np.int64)
+    load = np.bincount(demand.owner, weights=demand.seconds) / demand.span_seconds
+    gpus = np.maximum(1, np.ceil(load)).astype(np.int64)
     waits = np.empty(len(demand.arrivals))
     for group in certainty.groups(demand):
         mask = np.isin(demand.owner, group)
         for service in group:
-            waits[demand.of(service)] = _alone(demand, service, 1)
+            waits[demand.of(service)] = _alone(demand, service, int(gpus[service]))
         while not _kept(draws, mask, waits, terms.slo) and gpus.sum() < terms.max_gpus:
             late = np.bincount(demand.owner[mask & ~terms.slo.within(waits)], minlength=len(gpus))
             worst = int(np.argmax(late))
@@ -147,7 +148,7 @@ def on_demand(demand: Demand, draws: Draws, terms: Terms) -> Option:
 
 def fewest(keeps: Callable[[int], bool], low: int, most: int) -> int:
     """Smallest number in [low, most] that keeps; ``most`` where none does. Doubles, then halves."""
-    high = low
+    high = low = min(low, most)
     while high < most and not keeps(high):
         low, high = high + 1, min(high * 2, most)
     while low < high:
@@ -247,15 +248,18 @@ def _on_demand(demand: Demand, draws: Draws, terms: Terms, idle: float) -> Optio
         Placement((name,), life.peak, p95(waits[demand.of(index)]))
         for index, (name, life) in enumerate(zip(demand.services, lives, strict=True))
     )
+    judged = _judged(demand, draws, waits, terms.slo)
+    gpus = replay.peak(started, stopped)
+    judged["meets_slo"] = judged["meets_slo"] and gpus <= terms.max_gpus
     return Option(
         kind=OptionKind.ON_DEMAND,
-        gpus=replay.peak(started, stopped),
+        gpus=gpus,
         placement=placement,
         waits=waits,
         billed=_billed(started, stopped, draws, terms.price) / SECONDS_PER_HOUR,
         cold_starts=len(started),
         idle_seconds=idle,
-        **_judged(demand, draws, waits, terms.slo),  # type: ignore[arg-type]  # its keys are Option's
+        **judged,  # type: ignore[arg-type]  # its keys are Option's
     )
 
 

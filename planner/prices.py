@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
@@ -60,7 +62,7 @@ def load(path: Path | None) -> dict[str, Price]:
     if path is None:
         return builtin()
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a mark first
     except OSError as error:
         raise PriceError(f"price table {str(path)!r} {explain(error)}") from error
     except UnicodeDecodeError as error:
@@ -101,10 +103,14 @@ def _parse(row: Mapping[str, str | None], where: str) -> Price:
         raise PriceError(
             f"{where}: a number is unreadable; see planner/data/prices.csv for the form"
         ) from error
+    if not values["sku"]:
+        raise PriceError(f"{where}: sku is empty; every row needs a name of its own")
     if not price.is_finite() or price <= 0:
         raise PriceError(f"{where}: price_per_gpu_hour is {price}; it must be above 0")
-    if numbers["granularity_seconds"] <= 0 or numbers["minimum_seconds"] < 0:
-        raise PriceError(
-            f"{where}: granularity_seconds must be above 0 and minimum_seconds 0 or more"
-        )
+    for name in _NUMBERS:
+        least = 0.0 if name == "minimum_seconds" else sys.float_info.min
+        if not least <= numbers[name] < math.inf:
+            raise PriceError(
+                f"{where}: {name} is {values[name]}; it must be {'0 or more' if least == 0 else 'above 0'}"
+            )
     return Price(**{**values, **numbers, "price_per_gpu_hour": price})  # type: ignore[arg-type]  # all str but these

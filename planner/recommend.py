@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from lightmeter.replay import Floats
 from lightmeter.units import counted, show_duration, show_money, show_ratio
 from planner import certainty
@@ -51,7 +49,7 @@ def recommend(
 ) -> Recommendation:
     """Recommend the cheapest option that keeps the objective, if it is surely the cheapest.
 
-    Surely: the 95 % interval of its paired cost difference to the next one excludes zero. Options
+    Surely: the 95 % interval of its paired cost difference to every other one excludes zero. Options
     whose cost is the same in every resample are the same; the simpler one, listed first, wins.
     """
     case = _Case(tuple(options), draws, terms)
@@ -60,11 +58,8 @@ def recommend(
     if not case.meeting:
         return Recommendation(None, case.none_meets())
     best = case.meeting[0]
-    rival = case.rival(best)
-    if (
-        rival is not None
-        and certainty.interval(case.resampled(rival) - case.resampled(best))[0] <= 0
-    ):
+    rival = case.unsure(best)
+    if rival is not None:
         return Recommendation(None, case.too_close(best, rival))
     return Recommendation(
         option=best,
@@ -104,15 +99,19 @@ class _Case:
     def resampled(self, index: int) -> Floats:
         return self.months[index][1]
 
-    def rival(self, best: int) -> int | None:
-        """Return the next cheapest option that is not the same thing at the same cost."""
-        others = (index for index in self.meeting if index != best)
-        differing = (
+    def unsure(self, best: int) -> int | None:
+        """Return the cheapest other option that is not surely dearer, and not the same thing."""
+        differences = {
+            index: self.resampled(index) - self.resampled(best)
+            for index in self.meeting
+            if index != best
+        }
+        close = (
             index
-            for index in others
-            if not np.array_equal(self.resampled(index), self.resampled(best))
+            for index, difference in differences.items()
+            if difference.any() and certainty.interval(difference)[0] <= 0
         )
-        return next(differing, None)
+        return next(close, None)
 
     def saving(self, best: int) -> float:
         return 1 - self.hours(best) / self.hours(self.base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -66,9 +67,12 @@ def _money(amount: float) -> str:
     return f"{amount:,.2f}"
 
 
+_MARKDOWN = str.maketrans({"|": "&#124;", "\\": "&#92;", "`": "&#96;", "*": "&#42;", "_": "&#95;"})
+
+
 def _cell(text: object) -> str:
-    """Keep a name from breaking a Markdown table."""
-    return str(text).replace("|", "\\|").replace("\n", " ")
+    """Keep a name from breaking a Markdown table, or from being markup."""
+    return " ".join(html.escape(str(text), quote=False).split()).translate(_MARKDOWN)
 
 
 _HEAD = (
@@ -98,7 +102,7 @@ def text(document: dict[str, Any]) -> str:
     evidence, slo = document["generated_from"], document["slo"]
     facts = (
         f"{evidence['requests']:,} requests of {counted(len(document['services']), 'service')} in {show_duration(evidence['span_seconds'])}, "
-        f"{evidence['busy_gpus_mean']:.3g} GPUs busy on average; objective: p95 wait of at most {show_duration(slo['p95_wait_seconds'])}; "
+        f"{evidence['busy_gpus_mean']:.3g} GPUs busy on average; objective: {show_ratio(max(0.95, slo['attainment']))} of requests start within {show_duration(slo['p95_wait_seconds'])}; "
         f"{document['currency']}, {document['options'][0]['sku']}"
     )
     advice = document["recommendation"]

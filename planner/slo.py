@@ -49,9 +49,7 @@ def parse(text: str) -> Slo:
     for part in text.split(","):
         key, _, value = part.strip().partition("=")
         if key not in _KEYS:
-            raise PlanError(
-                f"objective {text!r} is not understood at {part!r}; {_FORM}"
-            )
+            raise PlanError(f"objective {text!r} is not understood at {part!r}; {_FORM}")
         values[key] = value
     if "p95_wait" not in values:
         raise PlanError(f"objective {text!r} has no p95_wait; {_FORM}")

@@ -128,7 +128,7 @@ def test_rule_on_a_long_day() -> None:
 
 def test_no_servers() -> None:
     """A pool of zero GPUs is refused, as `waits` refuses it."""
-    with pytest.raises(ValueError, match="servers is 0"):
+    with pytest.raises(ValueError, match="0 GPUs are asked for"):
         play([(0.0, 1.0, A)], servers=0, swap=1)
 
 

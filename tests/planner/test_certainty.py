@@ -104,6 +104,7 @@ def test_lower_bound() -> None:
     assert 1.0 == certainty.lower_bound(draws, np.array([False, False, True]), kept)
     assert 1.0 == certainty.lower_bound(draws, everyone, everyone)
     assert 0.0 == certainty.lower_bound(draws, everyone, ~everyone)
+    assert 1.0 == certainty.lower_bound(draws, ~everyone, ~everyone)  # nobody was let down
 
 
 def test_days_not_requests() -> None:

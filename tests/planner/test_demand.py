@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lightmeter.errors import PlanError
 from lightmeter.history import History
+from lightmeter.rows import UsageRow
 from planner import demand
 from support.plans import demand_of
 from support.rows import DAY, START, every, folder, frame, row
@@ -48,11 +49,21 @@ def test_month_of_a_history(tmp_path: Path) -> None:
 
 
 def test_window() -> None:
-    """A named month is 31 days long even if its requests take an hour of it."""
-    found = demand_of(every(100, 36, seconds=8), days=31)
+    """A named month is 31 days long even if it begins and ends with hours of silence."""
+    found = demand_of([row(0.9 * DAY, 8.0), row(30.1 * DAY, 8.0)], days=31)
 
     assert (START, 31 * DAY) == (found.start, found.span_seconds)
-    assert 36 * 8 / (31 * DAY) == found.busy_gpus
+    assert 16 / (31 * DAY) == found.busy_gpus
+
+
+def test_part_of_a_month() -> None:
+    """A day or more without a row, at either end of the month, was not recorded and is not idle."""
+    late = demand_of([row(2 * DAY, 8.0), row(30.1 * DAY, 8.0)], days=31)
+    early = demand_of([row(0.5 * DAY, 8.0), row(3 * DAY, 8.0)], days=31)
+
+    assert (START + timedelta(days=2), 29 * DAY) == (late.start, late.span_seconds)
+    assert [0.0, 28.1 * DAY] == late.arrivals.tolist()
+    assert (START, 3 * DAY + 8) == (early.start, early.span_seconds)
 
 
 def test_no_window() -> None:
@@ -107,11 +118,18 @@ def test_owner() -> None:
     assert [False, True, False, False] == found.of(0).tolist()
 
 
-@pytest.mark.parametrize("usage", [[], [row(0.0, None)], [row(0.0, service=None)]])
-def test_nothing_used(usage: list[object]) -> None:
+@pytest.mark.parametrize(
+    ("usage", "said"),
+    [
+        ([], "the history has no rows in this period"),
+        ([row(0.0, None)], "none of the history's 1 rows used a GPU in this period"),
+        ([row(0.0, service=None)], "none of the history's 1 rows used a GPU in this period"),
+    ],
+)
+def test_nothing_used(usage: list[UsageRow], said: str) -> None:
     """A history in which nothing used a GPU cannot be planned, and says how many rows it has."""
-    with pytest.raises(PlanError, match=rf"has {len(usage)} rows .* none used a GPU"):
-        demand.from_frame(frame(usage))  # type: ignore[arg-type]  # rows, or none
+    with pytest.raises(PlanError, match=said):
+        demand.from_frame(frame(usage))
 
 
 @given(TIMES)

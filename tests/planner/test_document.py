@@ -119,15 +119,23 @@ def test_cents() -> None:
         assert low <= option["monthly_cost"] <= high
 
 
-def test_cost_of_images() -> None:
+@pytest.mark.parametrize(("month", "hours"), [(None, 730), ("2026-10", 744)])
+def test_cost_of_images(month: str | None, hours: int) -> None:
     """The cost of 1,000 images is the month's cost over the month's images."""
-    found = plans.document([row(1000.0 * k, 10.0, images=4) for k in range(100)])
-    span = 99 * 1000 + 10
-    images = 400 / span * 730 * HOUR
+    found = plans.document([row(1000.0 * k, 10.0, images=4) for k in range(100)], month=month)
+    images = 400 / (99 * 1000 + 10) * hours * HOUR
 
     for option in found["options"]:
         expected = option["monthly_cost"] / images * 1000
         assert expected == pytest.approx(option["cost_per_1000_images"], abs=0.006)
+
+
+def test_percentiles() -> None:
+    """Of 100 requests at once, on one GPU, the 50th, 95th and 99th wait for those before them."""
+    option = plans.document([row(0.0, 1.0) for _ in range(100)], max_gpus=1)["options"][0]
+
+    assert [49.0, 94.0, 98.0] == [option[f"wait_p{q}_seconds"] for q in (50, 95, 99)]
+    assert 0.31 == option["slo_attainment"]
 
 
 def test_waits_and_attainment() -> None:
@@ -174,6 +182,18 @@ def test_evidence() -> None:
     assert (199 * HOUR / 2 + 20, 200) == (found["span_seconds"], found["resamples"])
 
 
+def test_part_of_a_month() -> None:
+    """A month that the history covers in part is said to be so; a whole one is not."""
+    part, whole = every(HOUR, 96, first=96 * HOUR, seconds=3600.0), every(HOUR, 24 * 31)
+    notes = [
+        plans.document(usage, month=month)["generated_from"]["notes"]
+        for usage, month in ((part, "2026-10"), (whole, "2026-10"), (part, None))
+    ]
+
+    said = "the history covers 4.0 days of 2026-10; the rest is taken to be like it"
+    assert [[said], [], []] == notes
+
+
 @pytest.mark.parametrize(
     ("kind", "what", "value"),
     [
@@ -216,7 +236,7 @@ def test_bad_questions() -> None:
         plans.document(USAGE, max_gpus=1)
     with pytest.raises(PriceError, match="'l40s' is in no price table"):
         plans.document(USAGE, sku="l40s")
-    with pytest.raises(PlanError, match="'p95' is no part of it"):
+    with pytest.raises(PlanError, match="not understood at 'p95=3s'"):
         plans.document(USAGE, slo="p95=3s")
 
 

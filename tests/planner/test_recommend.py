@@ -188,6 +188,16 @@ def test_start_limit() -> None:
     assert 29.7 <= at <= 30.0
 
 
+def test_start_limit_of_warm_gpus() -> None:
+    """Requests that find a GPU warm do not mind how long a start takes."""
+    days = [one for day in range(6) for one in every(900, 40, first=DAY * day)]
+    found = plans.document(days, slo="p95_wait=30s", start_seconds=180)
+
+    assert "on_demand" == found["recommendation"]["kind"]
+    # one late request of a day's 40 is allowed; the next comes at 900 s and waits for the first
+    assert limit(found, "seconds to start a GPU") == pytest.approx(900 - 10 + 30, rel=0.01)
+
+
 def test_no_limit() -> None:
     """Where no plausible swap time would break the advice, none is stated."""
     found = plans.document(alternating(), slo="p95_wait=10m", swap_seconds=20, start_seconds=86_400)

@@ -21,6 +21,8 @@ MU, SIGMA = 3.196, 0.549
 CHECKPOINTS, GROUPS = 77, 2600
 START = pd.Timestamp("2024-11-15 17:00:00")
 FAILED, PENDING = 0.016, 0.002
+STRAY = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        " + bytes(range(256))
+"""What macOS leaves beside a file in an archive."""
 _HOURLY = 1.1 + np.cos((np.arange(24) - 20) / 24 * 2 * np.pi)  # busy in the evening
 
 
@@ -87,7 +89,7 @@ def write(path: Path, table: pd.DataFrame) -> Path:
     """Write a log as CSV, packed as the ending says: .csv, .csv.gz or .tar.gz."""
     content = table.to_csv(index=False).encode()
     if path.name.endswith(".tar.gz"):
-        content = _tar({f"._{path.name[:-7]}.csv": b"\x00\x05\x16\x07", "log.csv": content})
+        content = _tar({"._log.csv": STRAY, "log.csv": content})
     if path.name.endswith(".gz"):
         content = gzip.compress(content, mtime=0)
     path.write_bytes(content)
