@@ -124,6 +124,7 @@ class History:
         """
         self.folder = folder
         self.notes: list[str] = []
+        self.extent: tuple[datetime, datetime] | None = None
         if not folder.exists():
             raise HistoryError(
                 f"history {str(folder)!r} does not exist; make one with 'lightmeter up' or 'lightmeter history import'"
@@ -170,10 +171,9 @@ class History:
             if path.exists():
                 raise
             return []  # sealed between listing and reading
-        if found.torn and not journal.is_live(path):
-            self.notes.append(
-                f"{path}: the last row was cut short by a crash and is left out; {len(found.rows)} whole rows read"
-            )
+        note = f"{path}: the last row was cut short by a crash and is left out; {len(found.rows)} whole rows read"
+        if found.torn and note not in self.notes and not journal.is_live(path):
+            self.notes.append(note)
         return found.rows
 
     def frame(
@@ -183,16 +183,19 @@ class History:
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> pd.DataFrame:
-        """Read the rows that arrived in [since, until), ordered by arrival."""
+        """Read the rows that arrived in [since, until), ordered by arrival.
+
+        Afterwards ``extent`` holds the first and last arrival of the whole history.
+        """
         wanted = list(dict.fromkeys(["arrived_at", *columns]))
-        parts: list[pd.DataFrame] = [table.to_pandas() for table in self.tables(wanted)]
-        if not parts:
-            parts = [table_of([]).select(wanted).to_pandas()]
-        whole = pd.concat(parts, ignore_index=True)
-        if since is not None:
-            whole = whole[whole["arrived_at"] >= since]
-        if until is not None:
-            whole = whole[whole["arrived_at"] < until]
+        parts: list[pd.DataFrame] = [table_of([]).select(wanted).to_pandas()]
+        arrivals: list[datetime] = []
+        for table in self.tables(wanted):
+            arrivals += _bounds(table)
+            parts.append(_within(table.to_pandas(), since, until))
+        self.extent = (min(arrivals), max(arrivals)) if arrivals else None
+        filled = [part for part in parts if len(part)] or parts[:1]
+        whole = pd.concat(filled, ignore_index=True)
         return whole.sort_values("arrived_at", kind="stable", ignore_index=True)
 
     def summary(self) -> dict[str, Any]:
@@ -204,7 +207,7 @@ class History:
             for name, counter in (("service", services), ("outcome", outcomes)):
                 for entry in pc.value_counts(table[name]).to_pylist():
                     counter[entry["values"] or UNKNOWN] += entry["counts"]
-            arrivals += pc.min_max(table["arrived_at"]).as_py().values()
+            arrivals += _bounds(table)
         return {
             "rows": services.total(),
             "first": min(arrivals).isoformat() if arrivals else None,
@@ -212,6 +215,18 @@ class History:
             "services": dict(services.most_common()),
             "outcomes": dict(outcomes.most_common()),
         }
+
+
+def _bounds(table: pa.Table) -> list[datetime]:
+    """First and last arrival of a table; nothing where it is empty."""
+    found = pc.min_max(table["arrived_at"]).as_py()
+    return [found["min"], found["max"]] if table.num_rows else []
+
+
+def _within(frame: pd.DataFrame, since: datetime | None, until: datetime | None) -> pd.DataFrame:
+    if since is not None:
+        frame = frame[frame["arrived_at"] >= since]
+    return frame if until is None else frame[frame["arrived_at"] < until]
 
 
 def _read_file(path: Path) -> pa.Table:
@@ -256,7 +271,7 @@ def _cast(column: pa.ChunkedArray, field: pa.Field, where: str) -> pa.ChunkedArr
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         reason = " ".join(str(error).split())
         raise HistoryError(
-            f"{where}: column {field.name!r} does not fit ({reason}); see docs/history.md"
+            f"{where}: column {field.name!r} has a value of the wrong type or size ({reason}); see docs/history.md"
         ) from error
 
 

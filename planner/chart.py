@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from lightmeter.units import counted
+
 
 KEEPS, MISSES = "#2a7f62", "#b8b8b8"
 
@@ -48,5 +50,5 @@ def _bar(axes: Any, row: int, option: dict[str, Any]) -> None:
     axes.barh(row, amount, height=0.55, color=KEEPS if option["meets_slo"] else MISSES)
     if high > low:
         axes.plot([low, high], [row, row], color="#333333", linewidth=1.2, marker="|")
-    note = f" {amount:,.0f} · {option['gpus']} GPUs · p95 wait {option['wait_p95_seconds']:.1f} s"
+    note = f" {amount:,.0f} · {counted(option['gpus'], 'GPU')} · p95 wait {option['wait_p95_seconds']:.1f} s"
     axes.text(max(amount, high), row, note, va="center")

@@ -23,7 +23,6 @@ COLUMNS = (
     "peak_vram_bytes",
     "outcome",
 )
-UNRECORDED = timedelta(days=1)
 BIN_SECONDS = 300.0
 """Width of the bins behind ``busy_gpus_p95``."""
 
@@ -78,12 +77,22 @@ def month_window(month: str) -> tuple[datetime, datetime]:
         raise PlanError(f"month {month!r} is no month; write it like 2026-10") from error
 
 
-def from_frame(frame: pd.DataFrame, window: tuple[datetime, datetime] | None = None) -> Demand:
+Window = tuple[datetime | None, datetime | None]
+"""Start and end of what the history covers; None is the first arrival, the end of the last work."""
+
+
+def covered(month: str, extent: tuple[datetime, datetime] | None) -> Window:
+    """Return the part of a month that a history, whose first and last arrival are given, covers."""
+    first, after = month_window(month)
+    if extent is None:
+        return None, None
+    return first if extent[0] < first else None, after if extent[1] >= after else None
+
+
+def from_frame(frame: pd.DataFrame, window: Window = (None, None)) -> Demand:
     """Build the demand from history rows with `COLUMNS`, ordered by arrival.
 
     GPU time is the request's share of its batch where the history knows it, else the service time.
-    Without a window it runs from the first arrival to the end of the last service; with one, a
-    whole day or more without a row at either end of it counts as not recorded, not as idle.
 
     Raises:
         PlanError: no row used a GPU.
@@ -95,13 +104,11 @@ def from_frame(frame: pd.DataFrame, window: tuple[datetime, datetime] | None = N
         raise PlanError(
             f"{_none_used(len(frame))} in this period; record or import more, or name another --month"
         )
-    first = used["arrived_at"].iloc[0].to_pydatetime()
-    start = window[0] if window and first - window[0] < UNRECORDED else first
+    start = window[0] or frame["arrived_at"].iloc[0].to_pydatetime()
     since = (used["arrived_at"] - pd.Timestamp(start)).dt.total_seconds()
     arrivals: Floats = np.asarray(since, dtype=np.float64)
     seconds: Floats = np.asarray(known[usable], dtype=np.float64)
-    last = start + timedelta(seconds=float((arrivals + seconds).max()))
-    end = window[1] if window and window[1] - last < UNRECORDED else last
+    end = window[1] or start + timedelta(seconds=float((arrivals + seconds).max()))
     owner, names = pd.factorize(used["service"], sort=True)
     peaks = used.groupby("service")["peak_vram_bytes"].max()
     return Demand(

@@ -11,7 +11,7 @@ from lightmeter.units import cents
 from planner import certainty
 from planner.certainty import Draws
 from planner.demand import Demand, describe
-from planner.options import Option, OptionKind, Terms, cost, quantile
+from planner.options import Option, OptionKind, Placement, Terms, cost, quantile
 from planner.recommend import Recommendation
 
 
@@ -144,7 +144,7 @@ def _option(option: Option, demand: Demand, draws: Draws, terms: Terms) -> dict[
         "kind": option.kind.value,
         "sku": terms.price.sku,
         "gpus": option.gpus,
-        "placement": [asdict(place) for place in option.placement],
+        "placement": [_placement(place) for place in option.placement],
         "monthly_cost": _number(cost(hours, terms.price)),
         "monthly_cost_ci": [_number(cost(low, terms.price)), _number(cost(high, terms.price))],
         "cost_per_1000_images": _number(cost(hours / float(images_a_month) * 1000, terms.price)),
@@ -159,6 +159,10 @@ def _option(option: Option, demand: Demand, draws: Draws, terms: Terms) -> dict[
         "meets_slo": option.meets_slo,
         "assumptions": [asdict(item) for item in assumptions(option, demand, terms)],
     }
+
+
+def _placement(place: Placement) -> dict[str, Any]:
+    return asdict(place) | {"wait_p95_seconds": round(place.wait_p95_seconds, 6)}
 
 
 def _quantile(option: Option, q: float) -> float:

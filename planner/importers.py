@@ -48,8 +48,9 @@ def read(format_: str, source: Path) -> tuple[pa.Table, str]:
     text, frame = _frame(content, source, columns)
     if frame.empty:
         raise HistoryError(f"trace {str(source)!r} holds no rows; is it the whole file?")
-    table = history.validated(convert(frame, str(source)), str(source))
-    return table, f"{format_}-{hashlib.sha256(text).hexdigest()[:12]}"
+    stem = f"{format_}-{hashlib.sha256(text).hexdigest()[:12]}"
+    frame["request_id"] = [f"{stem}-{index}" for index in range(len(frame))]
+    return history.validated(convert(frame, str(source)), str(source)), stem
 
 
 def _frame(content: bytes, source: Path, columns: tuple[str, ...]) -> tuple[bytes, pd.DataFrame]:
@@ -63,7 +64,7 @@ def _frame(content: bytes, source: Path, columns: tuple[str, ...]) -> tuple[byte
             raise HistoryError(f"trace {str(source)!r} is no CSV: {reason}") from error
         if set(columns) <= set(frame.columns):
             return text, frame
-        seen = [str(name) for name in frame.columns]
+        seen = [str(name)[:40] for name in frame.columns if str(name).isprintable()]
     missing = [name for name in columns if name not in seen]
     raise HistoryError(
         f"trace {str(source)!r} lacks the column {missing[0]!r}; it has {', '.join(seen[:8]) or 'none'}"
@@ -107,7 +108,7 @@ def _gentd26(frame: pd.DataFrame, where: str) -> pa.Table:
     outcome = frame["predict_status"].map(_GENTD26_OUTCOMES)
     seconds = _number(frame, "exec_time_seconds", where).where(outcome.notna())
     columns = {
-        "request_id": [f"gentd26-{index}" for index in range(len(frame))],
+        "request_id": frame["request_id"],
         "arrived_at": arrived,
         "service": frame["checkpoint_model_version_id"],
         "model": frame["checkpoint_model_version_id"],

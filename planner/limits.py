@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from lightmeter import replay
 from lightmeter.replay import Floats
 from planner import options as ways
@@ -43,18 +41,7 @@ def _pool(demand: Demand, gpus: int, swap: float) -> Floats:
 
 
 def _starts(demand: Demand, option: Option, terms: Terms, start: float) -> Floats:
-    waits = np.empty(len(demand.arrivals))
-    for index in range(len(demand.services)):
-        mask = demand.of(index)
-        life = replay.elastic(
-            demand.arrivals[mask],
-            demand.seconds[mask],
-            start=start,
-            idle=option.idle_seconds or 0.0,
-            limit=terms.max_gpus,
-        )
-        waits[mask] = life.waits
-    return waits
+    return ways.elastic_waits(demand, terms, start=start, idle=option.idle_seconds or 0.0)[0]
 
 
 def _keeps(demand: Demand, draws: Draws, terms: Terms) -> Callable[[Floats], bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -59,7 +60,8 @@ class Option:
 
     ``waits`` (n,) is each request's wait in seconds; ``billed`` (blocks,) the GPU-hours that each
     block of the history is billed, for the bootstrap; ``cold_starts`` counts model swaps and starts
-    in the window. ``idle_seconds`` is the timeout chosen, for on-demand alone.
+    in the window. ``idle_seconds`` is the timeout chosen, for on-demand alone. The last three say
+    how the objective is kept.
     """
 
     kind: OptionKind
@@ -67,11 +69,11 @@ class Option:
     placement: tuple[Placement, ...]
     waits: Floats
     billed: Floats
-    cold_starts: int
-    meets_slo: bool
-    attainment: float
-    attainment_ci: tuple[float, float]
+    cold_starts: int = 0
     idle_seconds: float | None = None
+    meets_slo: bool = False
+    attainment: float = 0.0
+    attainment_ci: tuple[float, float] = (0.0, 0.0)
 
     def monthly_hours(self, draws: Draws, terms: Terms) -> tuple[float, Floats]:
         """GPU-hours of a month: as observed, and in each resample (resamples,)."""
@@ -89,7 +91,7 @@ def dedicated(demand: Demand, draws: Draws, terms: Terms) -> Option:
     objective together.
     """
     load = np.bincount(demand.owner, weights=demand.seconds) / demand.span_seconds
-    gpus = np.maximum(1, np.ceil(load)).astype(np.int64)
+    gpus = np.clip(np.ceil(load), 1, terms.max_gpus).astype(np.int64)
     waits = np.empty(len(demand.arrivals))
     for group in certainty.groups(demand):
         mask = np.isin(demand.owner, group)
@@ -104,9 +106,10 @@ def dedicated(demand: Demand, draws: Draws, terms: Terms) -> Option:
         Placement((name,), int(gpus[index]), p95(waits[demand.of(index)]))
         for index, name in enumerate(demand.services)
     )
-    return _always_on(
-        OptionKind.DEDICATED, demand, draws, terms, placement=placement, waits=waits, swaps=0
-    )
+    total = int(gpus.sum())
+    billed = total * draws.lengths / SECONDS_PER_HOUR
+    option = Option(OptionKind.DEDICATED, total, placement, waits=waits, billed=billed)
+    return _judged(option, demand, draws, terms)
 
 
 def shared(demand: Demand, draws: Draws, terms: Terms) -> Option:
@@ -122,16 +125,15 @@ def shared(demand: Demand, draws: Draws, terms: Terms) -> Option:
 
     gpus = fewest(keeps, max(1, int(np.ceil(demand.busy_gpus))), terms.max_gpus)
     found = run(gpus)
-    placement = (Placement(demand.services, gpus, p95(found.waits)),)
-    return _always_on(
+    option = Option(
         OptionKind.SHARED,
-        demand,
-        draws,
-        terms,
-        placement=placement,
+        gpus,
+        (Placement(demand.services, gpus, p95(found.waits)),),
         waits=found.waits,
-        swaps=int(found.swapped.sum()),
+        billed=gpus * draws.lengths / SECONDS_PER_HOUR,
+        cold_starts=int(found.swapped.sum()),
     )
+    return _judged(option, demand, draws, terms)
 
 
 def on_demand(demand: Demand, draws: Draws, terms: Terms) -> Option:
@@ -195,72 +197,53 @@ def _kept(draws: Draws, mask: npt.NDArray[np.bool_], waits: Floats, slo: Slo) ->
     return certainty.lower_bound(draws, mask, slo.within(waits)) >= slo.target
 
 
-def _judged(demand: Demand, draws: Draws, waits: Floats, slo: Slo) -> dict[str, object]:
-    everyone = np.ones(len(waits), dtype=np.bool_)
-    within = slo.within(waits)
-    low, high = certainty.interval(certainty.shares(draws, everyone, within))
-    return {
-        "meets_slo": keeps_objective(demand, draws, waits, slo),
-        "attainment": float(within.mean()),
-        "attainment_ci": (low, high),
-    }
-
-
-def _always_on(
-    kind: OptionKind,
-    demand: Demand,
-    draws: Draws,
-    terms: Terms,
-    *,
-    placement: tuple[Placement, ...],
-    waits: Floats,
-    swaps: int,
-) -> Option:
-    gpus = sum(place.gpus for place in placement)
-    return Option(
-        kind=kind,
-        gpus=gpus,
-        placement=placement,
-        waits=waits,
-        billed=gpus * draws.lengths / SECONDS_PER_HOUR,
-        cold_starts=swaps,
-        **_judged(demand, draws, waits, terms.slo),  # type: ignore[arg-type]  # its keys are Option's
+def _judged(option: Option, demand: Demand, draws: Draws, terms: Terms) -> Option:
+    """Return the option with what its waits say about the objective."""
+    everyone = np.ones(len(option.waits), dtype=np.bool_)
+    within = terms.slo.within(option.waits)
+    kept = keeps_objective(demand, draws, option.waits, terms.slo)
+    return dataclasses.replace(
+        option,
+        meets_slo=kept and option.gpus <= terms.max_gpus,
+        attainment=float(within.mean()),
+        attainment_ci=certainty.interval(certainty.shares(draws, everyone, within)),
     )
+
+
+def elastic_waits(
+    demand: Demand, terms: Terms, *, start: float, idle: float
+) -> tuple[Floats, list[replay.Elastic]]:
+    """Replay every service on GPUs of its own that come and go; waits (n,), then by service."""
+    waits = np.empty(len(demand.arrivals))
+    lives = []
+    for index in range(len(demand.services)):
+        mask = demand.of(index)
+        arrivals, seconds = demand.arrivals[mask], demand.seconds[mask]
+        lives.append(
+            replay.elastic(arrivals, seconds, start=start, idle=idle, limit=terms.max_gpus)
+        )
+        waits[mask] = lives[-1].waits
+    return waits, lives
 
 
 def _on_demand(demand: Demand, draws: Draws, terms: Terms, idle: float) -> Option:
-    waits = np.empty(len(demand.arrivals))
-    lives: list[replay.Elastic] = []
-    for index in range(len(demand.services)):
-        mask = demand.of(index)
-        life = replay.elastic(
-            demand.arrivals[mask],
-            demand.seconds[mask],
-            start=terms.start_seconds,
-            idle=idle,
-            limit=terms.max_gpus,
-        )
-        waits[mask] = life.waits
-        lives.append(life)
+    waits, lives = elastic_waits(demand, terms, start=terms.start_seconds, idle=idle)
     started = np.concatenate([life.started for life in lives])
     stopped = np.minimum(np.concatenate([life.stopped for life in lives]), demand.span_seconds)
     placement = tuple(
-        Placement((name,), life.peak, p95(waits[demand.of(index)]))
-        for index, (name, life) in enumerate(zip(demand.services, lives, strict=True))
+        Placement((name,), life.peak, p95(life.waits))
+        for name, life in zip(demand.services, lives, strict=True)
     )
-    judged = _judged(demand, draws, waits, terms.slo)
-    gpus = replay.peak(started, stopped)
-    judged["meets_slo"] = judged["meets_slo"] and gpus <= terms.max_gpus
-    return Option(
-        kind=OptionKind.ON_DEMAND,
-        gpus=gpus,
-        placement=placement,
+    option = Option(
+        OptionKind.ON_DEMAND,
+        replay.peak(started, stopped),
+        placement,
         waits=waits,
         billed=_billed(started, stopped, draws, terms.price) / SECONDS_PER_HOUR,
         cold_starts=len(started),
         idle_seconds=idle,
-        **judged,  # type: ignore[arg-type]  # its keys are Option's
     )
+    return _judged(option, demand, draws, terms)
 
 
 def _billed(started: Floats, stopped: Floats, draws: Draws, price: Price) -> Floats:

@@ -14,7 +14,8 @@ from lightmeter.settings import Plan
 from lightmeter.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, show_bytes, show_duration
 from planner import certainty, document, slo
 from planner import options as ways
-from planner.demand import Demand, from_frame, month_window
+from planner.certainty import DAY
+from planner.demand import Demand, Window, from_frame, month_window
 from planner.limits import breaking_points
 from planner.options import Terms
 from planner.prices import Price, pick
@@ -30,13 +31,14 @@ def make(
     prices: Mapping[str, Price],
     *,
     month: str | None,
+    window: Window = (None, None),
     generated_from: Mapping[str, Any],
     tell: Tell,
 ) -> dict[str, Any]:
     """Replay the history under every option and return the plan document.
 
     ``frame`` holds `demand.COLUMNS`, ordered by arrival and within the month where one is named;
-    ``tell`` is told what is being done, for a progress line.
+    ``window`` is what the history covers; ``tell`` is told what is being done, for a progress line.
 
     Raises:
         PlanError: no demand, a service that fits no GPU, or an objective that is not understood.
@@ -50,7 +52,7 @@ def make(
         swap_seconds=settings.swap_seconds,
         max_gpus=settings.max_gpus,
     )
-    demand = from_frame(frame, month_window(month) if month else None)
+    demand = from_frame(frame, window)
     _check_fit(demand, terms)
     draws = certainty.draw(demand, resamples=settings.resamples, seed=settings.seed)
     options = []
@@ -82,7 +84,7 @@ def make(
 
 def _coverage(demand: Demand, terms: Terms, month: str | None) -> list[str]:
     """Say where the history does not reach over the whole month that it is scaled to."""
-    if month is None or demand.span_seconds > (terms.month_hours - 24) * SECONDS_PER_HOUR:
+    if month is None or demand.span_seconds > terms.month_hours * SECONDS_PER_HOUR - DAY:
         return []
     covered = show_duration(demand.span_seconds)
     return [f"the history covers {covered} of {month}; the rest is taken to be like it"]

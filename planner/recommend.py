@@ -139,15 +139,19 @@ class _Case:
         return NAMES[self.options[index].kind]
 
     def reason(self, best: int) -> str:
-        wait, limit = p95(self.options[best].waits), self.terms.slo.wait_seconds
+        wait, slo = p95(self.options[best].waits), self.terms.slo
         text = (
             f"Use {self.name(best)} ({self.gpus(best)}, {self.terms.price.gpu}) for {self.money(best)} a month: "
-            f"95 % of requests start within {show_duration(wait)}, the objective is {show_duration(limit)}"
+            f"95 % of requests start within {show_duration(wait)} "
+            f"(objective: {show_ratio(slo.target)} within {show_duration(slo.wait_seconds)})"
         )
+        base = self.options[self.base]
         if self.saving(best) <= 0:
             return f"{text}; no other option that keeps it is cheaper."
+        if not base.meets_slo:
+            return f"{text}; dedicated GPUs, at most {base.gpus}, would miss it."
         return (
-            f"{text}; {self.options[self.base].gpus} dedicated GPUs would cost {self.money(self.base)}, "
+            f"{text}; {base.gpus} dedicated GPUs would cost {self.money(self.base)}, "
             f"so it saves {show_ratio(self.saving(best))}."
         )
 

@@ -216,10 +216,10 @@ def test_absent_columns(tmp_path: Path) -> None:
         (history.table_of([row(0.0)]).drop(["arrived_at"]), "column 'arrived_at' is missing"),
         (with_column("request_id", ["a", None]), "column 'request_id' has empty values"),
         (with_column("arrived_at", [START, None]), "column 'arrived_at' has empty values"),
-        (with_column("queue_seconds", ["a", "b"]), "wrong type"),
-        (with_column("width", [1.5, 2.0]), "wrong type"),
-        (with_column("width", [2**40, 1]), "wrong type"),
-        (with_column("service", [[1], [2]]), "wrong type"),
+        (with_column("queue_seconds", ["a", "b"]), "wrong type or size"),
+        (with_column("width", [1.5, 2.0]), "wrong type or size"),
+        (with_column("width", [2**40, 1]), "wrong type or size"),
+        (with_column("service", [[1], [2]]), "wrong type or size"),
     ],
 )
 def test_wrong_table(table: pa.Table, words: str, tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_damaged(tmp_path: Path) -> None:
     path.write_bytes(content)
 
     assert f"history file {str(path)!r} " in refusal(tmp_path)
-    assert "wrong type" not in refusal(tmp_path)
+    assert "wrong type or size" not in refusal(tmp_path)
 
 
 def test_missing(tmp_path: Path) -> None:

@@ -59,13 +59,14 @@ def make_plan(
         from planner import demand, plan, prices, report
 
         history = History(folder)
-        window = demand.month_window(month) if month else (since, None)
-        frame = history.frame(demand.COLUMNS, since=window[0], until=window[1])
+        first, after = demand.month_window(month) if month else (since, None)
+        frame = history.frame(demand.COLUMNS, since=first, until=after)
         document = plan.make(
             frame,
             settings,
             prices.load(settings.prices),
             month=month,
+            window=demand.covered(month, history.extent) if month else (None, None),
             generated_from={"history": str(folder), "rows": len(frame), "notes": history.notes},
             tell=status.update,
         )

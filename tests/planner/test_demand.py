@@ -49,21 +49,27 @@ def test_month_of_a_history(tmp_path: Path) -> None:
 
 
 def test_window() -> None:
-    """A named month is 31 days long even if it begins and ends with hours of silence."""
-    found = demand_of([row(0.9 * DAY, 8.0), row(30.1 * DAY, 8.0)], days=31)
+    """A covered month is 31 days long even if it begins and ends with days of silence."""
+    found = demand_of([row(2.9 * DAY, 8.0), row(27.1 * DAY, 8.0)], days=31)
 
     assert (START, 31 * DAY) == (found.start, found.span_seconds)
     assert 16 / (31 * DAY) == found.busy_gpus
 
 
-def test_part_of_a_month() -> None:
-    """A day or more without a row, at either end of the month, was not recorded and is not idle."""
-    late = demand_of([row(2 * DAY, 8.0), row(30.1 * DAY, 8.0)], days=31)
-    early = demand_of([row(0.5 * DAY, 8.0), row(3 * DAY, 8.0)], days=31)
+@pytest.mark.parametrize(
+    ("first", "last", "expected"),
+    [
+        (-5, 40, (START, START + timedelta(days=31))),
+        (3, 40, (None, START + timedelta(days=31))),
+        (-5, 20, (START, None)),
+        (3, 20, (None, None)),
+    ],
+)
+def test_covered(first: int, last: int, expected: demand.Window) -> None:
+    """Of a month, only what lies between the first and last row of the history is judged."""
+    extent = START + timedelta(days=first), START + timedelta(days=last)
 
-    assert (START + timedelta(days=2), 29 * DAY) == (late.start, late.span_seconds)
-    assert [0.0, 28.1 * DAY] == late.arrivals.tolist()
-    assert (START, 3 * DAY + 8) == (early.start, early.span_seconds)
+    assert expected == demand.covered("2026-10", extent)
 
 
 def test_no_window() -> None:

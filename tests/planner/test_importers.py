@@ -64,7 +64,10 @@ def test_column_order(tmp_path: Path) -> None:
     """Columns are read by name: their order, a byte-order mark and line ends do not matter."""
     mixed = LOG[LOG.columns[::-1]].to_csv(index=False, lineterminator="\r\n").encode("utf-8-sig")
 
-    assert read(tmp_path / "plain", LOG).equals(read(tmp_path / "mixed", mixed))
+    tables = [read(tmp_path / "plain", LOG), read(tmp_path / "mixed", mixed)]
+
+    plain, other = (table.drop_columns(["request_id"]) for table in tables)
+    assert plain.equals(other)
 
 
 def test_one_row(tmp_path: Path) -> None:
@@ -88,7 +91,6 @@ def test_one_row(tmp_path: Path) -> None:
              if value is not None}  # fmt: skip
 
     assert {
-        "request_id": "gentd26-0",
         "arrived_at": pd.Timestamp("2024-11-16 03:04:05", tz="UTC"),
         "service": "M0003",
         "model": "M0003",
@@ -99,7 +101,8 @@ def test_one_row(tmp_path: Path) -> None:
         "service_seconds": 32.0,
         "total_seconds": 32.0,
         "outcome": "ok",
-    } == known
+    } == {name: value for name, value in known.items() if name != "request_id"}
+    assert known["request_id"].startswith("gentd26-")
 
 
 def test_outcomes(tmp_path: Path) -> None:
@@ -180,10 +183,10 @@ PACKED = gzip.compress(csv(), mtime=0)
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (PACKED[:900], "is damaged: .*fetch it again"),
-        (PACKED[:10] + b"\xff" * 100, "is damaged: .*fetch it again"),
-        (PACKED[:-8] + b"12345678", "is damaged: .*fetch it again"),
-        (b"\x1f\x8b" + bytes(200), "is damaged: .*fetch it again"),
+        (PACKED[:900], r"is damaged \(.*\); fetch it again"),
+        (PACKED[:10] + b"\xff" * 100, r"is damaged \(.*\); fetch it again"),
+        (PACKED[:-8] + b"12345678", r"is damaged \(.*\); fetch it again"),
+        (b"\x1f\x8b" + bytes(200), r"is damaged \(.*\); fetch it again"),
         (b"", "is no CSV"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(256)), "is no CSV"),
         (bytes(1000), "lacks the column 'gmt_create'; it has none"),

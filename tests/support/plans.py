@@ -57,8 +57,9 @@ def terms(wait: float = 30.0, attainment: float = 0.95, **changes: Any) -> Terms
 
 def demand_of(usage: Iterable[UsageRow], days: float | None = None) -> Demand:
     """Build the demand of rows, in a window of so many days from `rows.START`, or without one."""
-    window = None if days is None else (rows.START, rows.START + timedelta(days=days))
-    return demand.from_frame(rows.frame(usage), window)
+    until = None if days is None else rows.START + timedelta(days=days)
+    start = None if days is None else rows.START
+    return demand.from_frame(rows.frame(usage), (start, until))
 
 
 def draws_of(found: Demand, resamples: int = 200, seed: int = 1) -> Draws:
@@ -72,18 +73,22 @@ def option(
     """Make an option that is billed these GPU-hours in each block."""
     waits = np.zeros(10) if waits is None else waits
     place = options.Placement(("a",), 1, options.p95(waits))
-    return Option(kind, 1, (place,), waits, billed, 0, meets, 1.0, (1.0, 1.0))
+    return Option(
+        kind, 1, (place,), waits, billed, meets_slo=meets, attainment=1.0, attainment_ci=(1.0, 1.0)
+    )
 
 
 def document(usage: Iterable[UsageRow] | pd.DataFrame, **settings: Any) -> dict[str, Any]:
     """Plan rows with the built-in prices, as ``lightmeter plan`` does; ``month`` may be named."""
     month = settings.pop("month", None)
     frame = usage if isinstance(usage, pd.DataFrame) else rows.frame(usage)
+    extent = frame["arrived_at"].min(), frame["arrived_at"].max()
     return plan.make(
         frame,
         Plan(**settings),
         prices.builtin(),
         month=month,
+        window=demand.covered(month, extent) if month else (None, None),
         generated_from={"history": "test", "rows": len(frame), "notes": []},
         tell=lambda _: None,
     )
