@@ -106,7 +106,7 @@ class Up(Section):
     """Everything on this machine."""
 
     load: float = Field(
-        0.5, description="Requests per second of the light load; 0 drives none.", ge=0, le=1000
+        1.0, description="Requests per second of the light load; 0 drives none.", ge=0, le=1000
     )
     duration: float = Field(
         0.0,
