@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections.abc import Coroutine
 from importlib import metadata
 from typing import Any
 
@@ -10,13 +12,15 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from inference.orders import ImageRequest, InvalidRequest
-from inference.service import ImageService
+from inference.service import DoesNotFit, ImageService
 from inference.waiting import Refused
 from lightmeter.catalog import ShedReason, WorkerState
 from lightmeter.errors import HistoryError, WorkerError
 
 
 GENERATIONS = "/v1/images/generations"
+CLIENT_LEFT = 499
+"""Nobody reads it; nginx has made it the log's word for a client that went away."""
 _STATUS = {ShedReason.QUEUE_FULL: 429, ShedReason.RATE_LIMIT: 429, ShedReason.DEADLINE: 504}
 _BODY = {
     "content": {"application/json": {"schema": ImageRequest.model_json_schema()}},
@@ -45,7 +49,28 @@ def _add_generation(app: FastAPI, service: ImageService) -> None:
             return _error(
                 413, f"the body is larger than {limit} bytes", "invalid_request_error", field="body"
             )
-        return Response(await service.generate(body), media_type="application/json")
+        return await _while_connected(request, service.generate(body))
+
+
+async def _while_connected(request: Request, work: Coroutine[Any, Any, bytes]) -> Response:
+    """Do the work for as long as the client is there; what it leaves behind is cancelled."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return Response(working.result(), media_type="application/json")
+        working.cancel()
+        await asyncio.wait({working})
+        return Response(status_code=CLIENT_LEFT)
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _read(request: Request, limit: int) -> bytes | None:
@@ -93,6 +118,10 @@ def _add_errors(app: FastAPI) -> None:
     async def refused(_: Request, error: Refused) -> JSONResponse:
         status = _STATUS.get(error.reason, 503)
         return _error(status, str(error), error.reason, retry_after=error.retry_after)
+
+    @app.exception_handler(DoesNotFit)
+    async def too_large(_: Request, error: DoesNotFit) -> JSONResponse:
+        return _error(507, str(error), "out_of_memory")
 
     @app.exception_handler(WorkerError)
     async def broken(_: Request, error: WorkerError) -> JSONResponse:

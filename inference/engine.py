@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightmeter.catalog import Clock, LoadPhase, Stage
+from lightmeter.errors import WorkerError
 
 
 Pixels = npt.NDArray[np.uint8]
@@ -27,12 +29,17 @@ class Job:
     guidance: float
     seed: int
 
+    @property
+    def batch_key(self) -> tuple[float, ...]:
+        """Jobs with equal keys can be made in one call of the pipeline."""
+        return (self.width, self.height, self.steps, self.guidance)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What came out, and what it took.
+    """What came out of a batch, and what it took.
 
-    ``pixels`` is (images, height, width, 3) uint8. ``stages`` and ``steps`` are seconds by
+    ``pixels`` is (images, height, width, 3) uint8, the pictures of all jobs in their order. ``stages`` and ``steps`` are seconds by
     ``clock``; ``forwards`` counts what the transformer really executed. ``peak_vram_bytes`` is
     None where there is no GPU.
     """
@@ -46,11 +53,28 @@ class Result:
     peak_vram_bytes: int | None
 
 
+class OutOfMemory(WorkerError):  # noqa: N818  (what happened, in the trade's words)
+    """The device has not the memory for this batch."""
+
+
+class Stopped(WorkerError):  # noqa: N818  (what happened, not a fault)
+    """The batch was given up between two steps; ``gpu_seconds`` is what it had taken."""
+
+    def __init__(self, gpu_seconds: float) -> None:
+        super().__init__(f"given up after {gpu_seconds:.3f} s")
+        self.gpu_seconds = gpu_seconds
+
+
 class Engine(Protocol):
     """A loaded model. Not thread-safe: one call at a time."""
 
-    def generate(self, job: Job) -> Result:
-        """Make the pictures of one job."""
+    def generate(self, jobs: Sequence[Job], stop: Callable[[], bool]) -> Result:
+        """Make the pictures of jobs that share a batch key; ``stop`` is asked after each step.
+
+        Raises:
+            OutOfMemory: they do not fit together. Stopped: nobody wants them any more.
+            After either the engine is as good as before.
+        """
         ...
 
 

@@ -8,8 +8,9 @@ from typing import Any, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from inference import wire
 from inference.engine import Job
-from inference.waiting import work_of
+from inference.waiting import Batch, work_of
 from lightmeter import catalog
 from lightmeter.catalog import (
     Clock,
@@ -21,6 +22,7 @@ from lightmeter.catalog import (
     Priority,
     ShedReason,
     Stage,
+    StopReason,
     WorkerState,
 )
 
@@ -62,6 +64,10 @@ class Instruments:
         self._gpu = {kind: self._counter(catalog.GPU_SECONDS, kind) for kind in GpuTime}
         self._shed = {reason: self._counter(catalog.SHED, reason) for reason in ShedReason}
         self._loads = {phase: self._histogram(catalog.MODEL_LOAD, phase) for phase in LoadPhase}
+        self._batches = {
+            reason: self._histogram(catalog.BATCH_SIZE, reason) for reason in StopReason
+        }
+        self._oom = {name: self._counter(catalog.OOM, name) for name in catalog.RESOLUTIONS}
         self.in_flight = self._gauge(catalog.IN_FLIGHT)
 
     def watch(
@@ -94,21 +100,33 @@ class Instruments:
         self._images[catalog.resolution(job.width, job.height)].inc(job.images)
         self._done.inc(work_of(job))
 
-    def computed(
-        self, *, forwards: int, steps: list[float], clock: Clock, gpu_seconds: float
-    ) -> None:
-        """Count what the device did for a job."""
-        self._forwards.inc(forwards)
-        self._gpu[GpuTime.USEFUL].inc(gpu_seconds)
-        observe = self._steps[clock].observe
-        for seconds in steps:
+    def computed(self, header: wire.Header, *, wanted: float) -> None:
+        """Count what the device did for a batch; a share ``wanted`` of it is still waited for."""
+        self._forwards.inc(header["forwards"])
+        self._gpu[GpuTime.USEFUL].inc(header["gpu_seconds"] * wanted)
+        self.abandoned(header["gpu_seconds"] * (1 - wanted))
+        observe = self._steps[Clock(header["clock"])].observe
+        for seconds in header["steps"]:
             observe(seconds)
+
+    def abandoned(self, gpu_seconds: float) -> None:
+        """Count device time spent for clients who had gone."""
+        self._gpu[GpuTime.ABANDONED].inc(gpu_seconds)
 
     def loaded(self, phases: dict[LoadPhase, float]) -> None:
         """Count a worker's cold start."""
         for phase, seconds in phases.items():
             self._loads[phase].observe(seconds)
         self._gpu[GpuTime.WARMUP].inc(phases.get(LoadPhase.WARMUP, 0.0))
+
+    def batched(self, batch: Batch) -> None:
+        """Count a batch that was handed to a worker."""
+        self._batches[batch.stop_reason].observe(len(batch.tickets))
+
+    def out_of_memory(self, batch: Batch) -> None:
+        """Count a batch that did not fit the device."""
+        job = batch.tickets[0].job
+        self._oom[catalog.resolution(job.width, job.height)].inc()
 
     def _counter(self, metric: Metric, *labels: str) -> Counter:
         return cast("Counter", self._child(metric, labels))

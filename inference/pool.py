@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import json
 import logging
-import os
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from inference import wire
-from inference.waiting import Pace, Ticket, WaitingRoom
-from inference.worker import Spec
+from inference.engine import Job
+from inference.process import WorkerProcess
+from inference.waiting import Answer, Batch, Pace, WaitingRoom
 from lightmeter.catalog import LoadPhase, WorkerState
 from lightmeter.errors import ModelError, WorkerError
 from lightmeter.settings import Serve
@@ -23,7 +22,8 @@ from lightmeter.settings import Serve
 
 _log = logging.getLogger(__name__)
 _FIRST_BACKOFF, _LAST_BACKOFF = 0.5, 30.0
-_STREAM_LIMIT = 64 * 1024 * 1024
+MOST_TRIES = 2
+"""Workers that a request may lose before it is answered."""
 
 
 @dataclass(eq=False)
@@ -32,7 +32,6 @@ class Worker:
 
     index: int
     state: WorkerState = WorkerState.STARTING
-    process: asyncio.subprocess.Process | None = None
     facts: wire.Header = dataclasses.field(default_factory=dict)
     failures: int = 0
 
@@ -42,18 +41,38 @@ class Worker:
         return f"worker {self.index}"
 
 
+class Watcher(Protocol):
+    """Who counts what the workers go through."""
+
+    def loaded(self, phases: dict[LoadPhase, float]) -> None:
+        """Count a cold start, seconds by phase."""
+        ...
+
+    def batched(self, batch: Batch) -> None:
+        """Count a batch that was handed to a worker."""
+        ...
+
+    def computed(self, header: wire.Header, *, wanted: float) -> None:
+        """Count what the device did for a batch; a share ``wanted`` of it is still waited for."""
+        ...
+
+    def abandoned(self, gpu_seconds: float) -> None:
+        """Count device time of a batch that was given up."""
+        ...
+
+    def out_of_memory(self, batch: Batch) -> None:
+        """Count a batch that did not fit the device."""
+        ...
+
+
 class Pool:
-    """All workers of this server.
+    """All workers of this server."""
 
-    ``on_load`` is called with the cold-start phases, in seconds, of each worker that gets ready.
-    """
-
-    def __init__(
-        self, settings: Serve, queue: WaitingRoom, on_load: Callable[[dict[LoadPhase, float]], None]
-    ) -> None:
+    def __init__(self, settings: Serve, queue: WaitingRoom, watcher: Watcher) -> None:
         self._settings = settings
         self._queue = queue
-        self._on_load = on_load
+        self._watcher = watcher
+        self._caps: dict[tuple[float, ...], int] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.workers = [Worker(index) for index in range(settings.workers)]
         self.pace = Pace()
@@ -102,44 +121,41 @@ class Pool:
                     self.fatal.set_exception(error)
                 return
             except (EOFError, OSError, WorkerError) as error:
-                _log.warning(
-                    "%s died (%s); it is started again",
-                    worker.name,
-                    str(error) or type(error).__name__,
-                )
+                reason = str(error) or type(error).__name__
+                _log.warning("%s died (%s); it is started again", worker.name, reason)
             finally:
                 worker.state = WorkerState.DEAD
-                await _end(worker.process)
             worker.failures += 1
             await asyncio.sleep(min(_FIRST_BACKOFF * 2 ** (worker.failures - 1), _LAST_BACKOFF))
 
     async def _live(self, worker: Worker) -> None:
         worker.state = WorkerState.STARTING
         began = time.monotonic()
-        worker.process = process = await self._spawn(worker.index)
-        reader, writer = process.stdout, process.stdin
-        if reader is None or writer is None:
-            raise WorkerError("the worker has no pipes")
-        async with asyncio.timeout(self._settings.start_timeout):
-            facts, _ = await wire.receive(reader)
-        if facts["kind"] != "ready":
-            raise self._blame(facts["error"])
+        process = await WorkerProcess.start(self._settings, worker.index)
+        try:
+            async with asyncio.timeout(self._settings.start_timeout):
+                facts, _ = await process.receive()
+            if facts["kind"] != "ready":
+                raise self._blame(facts["error"])
+            self._welcome(worker, facts, time.monotonic() - began)
+            while True:
+                worker.state = WorkerState.READY
+                batch = await self._next_batch(process)
+                worker.state = WorkerState.BUSY
+                for ticket in batch.tickets:
+                    ticket.worker = facts
+                self._watcher.batched(batch)
+                await self._run(batch, process)
+                worker.failures = 0
+        finally:
+            await process.end()
+
+    def _welcome(self, worker: Worker, facts: wire.Header, seconds: float) -> None:
         worker.facts = facts
         self.ready.set()
-        self._on_load({LoadPhase(phase): seconds for phase, seconds in facts["phases"].items()})
-        _log.info(
-            "%s is ready on %s after %.1f s",
-            worker.name,
-            facts["gpu_name"] or facts["device"],
-            time.monotonic() - began,
-        )
-        while True:
-            worker.state = WorkerState.READY
-            ticket = await self._queue.take()
-            ticket.worker = worker.facts
-            worker.state = WorkerState.BUSY
-            await self._run(ticket, reader, writer)
-            worker.failures = 0
+        self._watcher.loaded({LoadPhase(phase): spent for phase, spent in facts["phases"].items()})
+        place = facts["gpu_name"] or facts["device"]
+        _log.info("%s is ready on %s after %.1f s", worker.name, place, seconds)
 
     def _blame(self, reason: str) -> Exception:
         """Blame the model where no worker ever got ready; afterwards, the process."""
@@ -149,63 +165,106 @@ class Pool:
             f"model {self._settings.model!r} cannot be loaded: {reason}; give a folder saved with save_pretrained, an id in the local hub cache, or 'tiny'"
         )
 
-    async def _run(
-        self, ticket: Ticket, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        began = time.monotonic()
+    async def _next_batch(self, process: WorkerProcess) -> Batch:
+        """Wait for work, or for the idle process to die: then the work stays in the queue.
+
+        Raises:
+            EOFError: the process died.
+        """
+        taking = asyncio.ensure_future(self._queue.take(self._most))
+        dying = asyncio.ensure_future(process.death())
         try:
-            writer.write(wire.pack(dataclasses.asdict(ticket.job)))
-            await writer.drain()
-            answer = await wire.receive(reader)
-        except BaseException:
-            if not ticket.future.done():
-                ticket.future.set_exception(
-                    WorkerError("the worker died while it made this picture; try again")
-                )
+            await asyncio.wait({taking, dying}, return_when=asyncio.FIRST_COMPLETED)
+            if not dying.done():
+                return taking.result()
+            if taking.done():
+                self._give_back(taking.result())
+            raise EOFError("it ended while idle")
+        finally:
+            taking.cancel()
+            dying.cancel()
+
+    def _most(self, job: Job) -> int:
+        """Pictures that may ride together in this shape: the setting, less what ran out of memory."""
+        return self._caps.get(job.batch_key, self._settings.batch)
+
+    def _give_back(self, batch: Batch) -> None:
+        for ticket in batch.tickets:
+            ticket.started = None
+            self._queue.put(ticket)
+
+    async def _run(self, batch: Batch, process: WorkerProcess) -> None:
+        """Have a batch made and its requests answered; on a full memory, again in halves."""
+        pending = [batch]
+        try:
+            while pending:
+                pending = await self._attempt(pending[0], process) + pending[1:]
+        except (EOFError, OSError):
+            for left in pending:
+                self._lost(left)
             raise
-        if answer[0]["kind"] == "result":
-            self.pace.saw(ticket.work, time.monotonic() - began)
+
+    async def _attempt(self, batch: Batch, process: WorkerProcess) -> list[Batch]:
+        """Make a batch once; return what is still to be made, nothing if it was answered."""
+        if not batch.wanted_share:
+            return []
+        began = time.monotonic()
+        with _give_up_when_unwanted(batch, process):
+            header, payload = await process.make([ticket.job for ticket in batch.tickets])
+        if header["kind"] == "stopped":
+            self._watcher.abandoned(header["gpu_seconds"])
+            return []
+        if header["kind"] == "oom":
+            self._watcher.out_of_memory(batch)
+            self._caps[batch.key] = max(1, batch.images // 2)
+            if len(batch.tickets) > 1:
+                return list(batch.halves())
+        if header["kind"] == "result":
+            self._watcher.computed(header, wanted=batch.wanted_share)
+            self.pace.saw(batch.work, time.monotonic() - began)
+        _answer(batch, header, payload)
+        return []
+
+    def _lost(self, batch: Batch) -> None:
+        """Queue the requests of a dead worker once more; those that lost two are answered."""
+        for ticket in batch.tickets:
+            ticket.tries += 1
+            if ticket.future.done():
+                continue
+            if ticket.tries < MOST_TRIES:
+                self._give_back(Batch([ticket], batch.stop_reason))
+            else:
+                ticket.future.set_exception(
+                    WorkerError("the worker died twice while it made this picture; try again")
+                )
+
+
+@contextlib.contextmanager
+def _give_up_when_unwanted(batch: Batch, process: WorkerProcess) -> Iterator[None]:
+    """While a batch runs, end it as soon as the last of its clients has gone."""
+    number = process.upcoming
+
+    def one_gone(_: object) -> None:
+        if not batch.wanted_share:
+            process.give_up(number)
+
+    for ticket in batch.tickets:
+        ticket.future.add_done_callback(one_gone)
+    try:
+        yield
+    finally:
+        for ticket in batch.tickets:
+            ticket.future.remove_done_callback(one_gone)
+
+
+def _answer(batch: Batch, header: wire.Header, payload: bytes) -> None:
+    """Give each request its pixels and its share of the batch."""
+    size, begin = len(payload) // max(batch.images, 1), 0
+    for ticket in batch.tickets:
+        images = ticket.job.images
+        end = begin + images * size
+        share = images / batch.images
+        answer = Answer(header, payload[begin:end], share, len(batch.tickets))
         if not ticket.future.done():
             ticket.future.set_result(answer)
-
-    async def _spawn(self, index: int) -> asyncio.subprocess.Process:
-        settings = self._settings
-        threads = settings.threads or max(1, ((os.cpu_count() or 1) - 1) // settings.workers)
-        spec = Spec(
-            model=settings.model,
-            tiny=str((settings.data / "models" / "tiny").absolute()),
-            device=settings.device,
-            index=index,
-            threads=threads,
-            steps=settings.steps,
-        )
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # never import from the folder that the user happens to stand in
-            "-m",
-            "inference.worker",
-            json.dumps(dataclasses.asdict(spec)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=_STREAM_LIMIT,
-            env=os.environ | _worker_environment(threads),
-        )
-
-
-def _worker_environment(threads: int) -> dict[str, str]:
-    """Keep OpenMP from spinning on cores that others need, and libraries from chatting."""
-    return {
-        "OMP_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-    }
-
-
-async def _end(process: asyncio.subprocess.Process | None) -> None:
-    if process is None:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
+        begin = end

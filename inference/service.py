@@ -10,13 +10,13 @@ import secrets
 import time
 from datetime import UTC, datetime
 
-from inference import pictures, wire
+from inference import pictures
 from inference.instruments import Instruments
 from inference.orders import InvalidRequest, Order, read_order
 from inference.pool import Pool
 from inference.recorder import Recorder
-from inference.waiting import Refused, Ticket, WaitingRoom
-from lightmeter.catalog import Clock, Outcome, Priority, ShedReason, Stage, WorkerState
+from inference.waiting import Answer, Refused, Ticket, WaitingRoom
+from lightmeter.catalog import Outcome, Priority, ShedReason, Stage, WorkerState
 from lightmeter.errors import HistoryError, WorkerError
 from lightmeter.rows import UsageRow
 from lightmeter.settings import Serve
@@ -30,16 +30,21 @@ class JobError(WorkerError):
     """The model could not make the picture."""
 
 
+class DoesNotFit(WorkerError):  # noqa: N818  (an answer, not a fault)
+    """Not even alone does the request fit the device."""
+
+
 class _Trace:
     """What is known of one request so far; its row is written from here, whatever happens."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str) -> None:
+        self.model = model
         self.id = f"img_{secrets.token_hex(12)}"
         self.at = datetime.now(UTC)
         self.began = time.monotonic()
         self.order: Order | None = None
         self.ticket: Ticket | None = None
-        self.header: wire.Header | None = None
+        self.answer: Answer | None = None
 
     @property
     def seconds(self) -> float:
@@ -65,7 +70,7 @@ class ImageService:
         self._instruments = instruments
         self._recorder = recorder
         self._queue = WaitingRoom(settings.queue, settings.batch_penalty)
-        self.pool = Pool(settings, self._queue, instruments.loaded)
+        self.pool = Pool(settings, self._queue, instruments)
         instruments.watch(self._queue.depth, self.pool.count)
 
     async def generate(self, body: bytes) -> bytes:
@@ -75,7 +80,7 @@ class ImageService:
             InvalidRequest: 422. Refused: 429, 503 or 504. WorkerError: the picture was not made.
             HistoryError: the answer cannot be recorded, so it is not given.
         """
-        trace = _Trace()
+        trace = _Trace(self.model)
         outcome = Outcome.ERROR
         with self._instruments.in_flight.track_inprogress():
             try:
@@ -87,6 +92,9 @@ class ImageService:
             except Refused as refusal:
                 outcome = Outcome.TIMEOUT if refusal.reason is ShedReason.DEADLINE else Outcome.SHED
                 self._instruments.shed(refusal.reason)
+                raise
+            except DoesNotFit:
+                outcome = Outcome.OOM
                 raise
             except asyncio.CancelledError:
                 outcome = Outcome.CANCELLED
@@ -116,20 +124,14 @@ class ImageService:
             order.job, order.priority, trace.began, asyncio.get_running_loop().create_future()
         )
         self._queue.put(ticket)
-        header, payload = await self._result(ticket)
-        trace.header = header
-        self._instruments.computed(
-            forwards=header["forwards"],
-            steps=header["steps"],
-            clock=Clock(header["clock"]),
-            gpu_seconds=header["gpu_seconds"],
-        )
+        answer = trace.answer = await self._result(ticket)
         encoding = time.monotonic()
-        pixels = pictures.from_bytes(payload, tuple(header["shape"]))
+        shape = (order.job.images, *answer.header["shape"][1:])
+        pixels = pictures.from_bytes(answer.payload, shape)
         files = await asyncio.to_thread(pictures.encode, pixels, order.output_format)
-        stages = _stages(trace, encode=time.monotonic() - encoding)
+        stages = _stages(trace, answer, time.monotonic() - encoding)
         self._instruments.delivered(order.job, stages)
-        return _body(trace, order, stages=stages, files=files, model=self.model)
+        return _body(trace, order, answer, stages=stages, files=files)
 
     def _admit(self) -> None:
         """Turn the request away where it cannot be served in time; with the seconds to wait."""
@@ -155,36 +157,43 @@ class ImageService:
                 math.ceil(max(wait, 1.0)),
             )
 
-    async def _result(self, ticket: Ticket) -> tuple[wire.Header, bytes]:
-        """Wait for the worker's answer; give up while still queued at the deadline."""
+    async def _result(self, ticket: Ticket) -> Answer:
+        """Wait for the worker's answer, until the deadline or for as long as the client waits."""
         deadline = asyncio.get_running_loop().call_later(
             self.settings.deadline, self._expire, ticket
         )
         try:
-            header, payload = await ticket.future
+            answer = await ticket.future
         except asyncio.CancelledError:
             self._queue.drop(ticket)
             raise
         finally:
             deadline.cancel()
-        if header["kind"] == "error":
-            _log.error("the model failed: %s", header["error"])
-            raise JobError(f"the model could not make this picture ({header['error']})")
-        return header, payload
+        kind, reason = answer.header["kind"], answer.header.get("error")
+        if kind == "oom":
+            raise DoesNotFit(
+                f"this picture does not fit the device's memory; ask for a smaller size or n ({reason})"
+            )
+        if kind == "error":
+            _log.error("the model failed: %s", reason)
+            raise JobError(f"the model could not make this picture ({reason})")
+        return answer
 
     def _expire(self, ticket: Ticket) -> None:
-        if ticket.started is None and not ticket.future.done():
-            self._queue.drop(ticket)
-            wait = self.pool.predicted_wait()
-            message = f"no worker was free within the deadline of {self.settings.deadline:g} s"
-            ticket.future.set_exception(
-                Refused(ShedReason.DEADLINE, message, math.ceil(max(wait, 1.0)))
-            )
+        """Answer a request at its deadline; if it was being made, for nobody else, that ends too."""
+        if ticket.future.done():
+            return
+        self._queue.drop(ticket)
+        wait = self.pool.predicted_wait()
+        message = f"the picture was not made within the deadline of {self.settings.deadline:g} s"
+        refusal = Refused(ShedReason.DEADLINE, message, math.ceil(max(wait, 1.0)))
+        ticket.future.set_exception(refusal)
 
     def _row(self, trace: _Trace, outcome: Outcome, seconds: float) -> UsageRow:
         job = trace.order.job if trace.order else None
-        header = trace.header or {}
-        worker = trace.ticket.worker if trace.ticket and header else {}
+        answer = trace.answer
+        header = answer.header if answer else {}
+        worker = trace.ticket.worker if trace.ticket and answer else {}
         return UsageRow(
             request_id=trace.id,
             arrived_at=trace.at,
@@ -198,9 +207,9 @@ class ImageService:
             loras=0 if job else None,
             queue_seconds=trace.queue_seconds,
             service_seconds=header.get("gpu_seconds"),
-            gpu_seconds=header.get("gpu_seconds"),
+            gpu_seconds=header["gpu_seconds"] * answer.share if answer else None,
             total_seconds=seconds,
-            batch_size=1 if header else None,
+            batch_size=answer.batch if answer else None,
             outcome=outcome,
             gpu_uuid=worker.get("gpu_uuid"),
             gpu_name=worker.get("gpu_name"),
@@ -208,26 +217,29 @@ class ImageService:
         )
 
 
-def _stages(trace: _Trace, *, encode: float) -> dict[Stage, float]:
+def _stages(trace: _Trace, answer: Answer, encode: float) -> dict[Stage, float]:
     """Where the time went; what no stage claims is the unaccounted rest."""
-    known = {Stage(name): seconds for name, seconds in (trace.header or {})["stages"].items()}
+    known = {Stage(name): seconds for name, seconds in answer.header["stages"].items()}
     stages = {Stage.QUEUE: trace.queue_seconds or 0.0, **known, Stage.ENCODE: encode}
     return stages | {Stage.UNACCOUNTED: max(0.0, trace.seconds - sum(stages.values()))}
 
 
 def _body(
-    trace: _Trace, order: Order, *, stages: dict[Stage, float], files: list[str], model: str
+    trace: _Trace, order: Order, answer: Answer, *, stages: dict[Stage, float], files: list[str]
 ) -> bytes:
     """Build the response; base64 needs no escaping, so megabytes of it skip the JSON encoder."""
-    header = trace.header or {}
     timings = {stage.value: seconds for stage, seconds in stages.items()}
     facts = {
         "id": trace.id,
         "created": int(trace.at.timestamp()),
-        "model": model,
+        "model": trace.model,
         "size": f"{order.job.width}x{order.job.height}",
         "output_format": order.output_format,
-        "usage": {"gpu_seconds": header["gpu_seconds"], "forwards": header["forwards"]},
+        "usage": {
+            "gpu_seconds": answer.header["gpu_seconds"] * answer.share,
+            "forwards": answer.header["forwards"],
+            "batch_size": answer.batch,
+        },
         "timings": timings | {"total": trace.seconds},
     }
     data = ",".join(

@@ -6,28 +6,38 @@ It lets a dashboard, an alert or a queue be tried without torch. Its pictures ar
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from inference.engine import Job, Loaded, Result
+from inference.engine import Job, Loaded, OutOfMemory, Result, Stopped
 from lightmeter.catalog import Clock, Stage
 
 
 DEFAULT_SIDE = 64
+MOST_PIXELS = 2**24
+"""Pixels of a batch beyond which it runs out of memory, as a small GPU would."""
 
 
 class StillEngine:
-    """Take ``step_seconds`` for each step and return grey ``seed % 256``."""
+    """Take ``step_seconds`` for each step, however large the batch, and return grey ``seed % 256``."""
 
     def __init__(self, step_seconds: float = 0.002) -> None:
         self._step_seconds = step_seconds
 
-    def generate(self, job: Job) -> Result:
+    def generate(self, jobs: Sequence[Job], stop: Callable[[], bool]) -> Result:
         """Sleep through the steps and fill the pictures."""
         began = time.perf_counter()
-        steps = tuple(self._step() for _ in range(job.steps))
-        shape = (job.images, job.height, job.width, 3)
-        greys = [(job.seed + index) % 256 for index in range(job.images)]
+        head = jobs[0]
+        greys = [(job.seed + index) % 256 for job in jobs for index in range(job.images)]
+        shape = (len(greys), head.height, head.width, 3)
+        if head.height * head.width * len(greys) > MOST_PIXELS:
+            raise OutOfMemory(f"{len(greys)} pictures of {head.width}x{head.height} do not fit")
+        steps: tuple[float, ...] = ()
+        for _ in range(head.steps):
+            steps += (self._step(),)
+            if stop():
+                raise Stopped(time.perf_counter() - began)
         pixels = np.broadcast_to(np.array(greys, dtype=np.uint8)[:, None, None, None], shape).copy()
         spent = time.perf_counter() - began
         return Result(
@@ -35,7 +45,7 @@ class StillEngine:
             stages={Stage.DENOISE: sum(steps), Stage.TRANSFER: spent - sum(steps)},
             steps=steps,
             clock=Clock.HOST,
-            forwards=job.steps,
+            forwards=head.steps,
             gpu_seconds=spent,
             peak_vram_bytes=None,
         )

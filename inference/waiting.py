@@ -8,16 +8,21 @@ by one that came more than the penalty after it.
 from __future__ import annotations
 
 import asyncio
-import heapq
+import bisect
 import itertools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inference import wire
 from inference.engine import Job
-from lightmeter.catalog import Priority, ShedReason
+from lightmeter.catalog import Priority, ShedReason, StopReason
 from lightmeter.errors import LightmeterError
 from lightmeter.units import megapixels
+
+
+MOST_SCANNED = 512
+"""Places of the line that are looked at for riders."""
 
 
 class Refused(LightmeterError):  # noqa: N818  (a refusal is an answer, not a fault)
@@ -41,14 +46,65 @@ class Ticket:
     job: Job
     priority: Priority
     arrived: float
-    future: asyncio.Future[tuple[wire.Header, bytes]]
+    future: asyncio.Future[Answer]
     started: float | None = None
+    tries: int = 0
     worker: wire.Header = field(default_factory=dict)
     """Ready message of the worker that took it."""
     work: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.work = work_of(self.job)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A worker's answer to one request of a batch.
+
+    ``header`` is the batch's result, ``payload`` this request's pixels, ``share`` its part of the
+    pictures and so of the GPU time, ``batch`` the requests that rode together.
+    """
+
+    header: wire.Header
+    payload: bytes
+    share: float
+    batch: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Requests to be made in one call, and what closed the batch."""
+
+    tickets: list[Ticket]
+    stop_reason: StopReason
+
+    @property
+    def images(self) -> int:
+        """Pictures in the batch."""
+        return sum(ticket.job.images for ticket in self.tickets)
+
+    @property
+    def wanted_share(self) -> float:
+        """Share of the pictures that somebody still waits for."""
+        wanted = sum(ticket.job.images for ticket in self.tickets if not ticket.future.done())
+        return wanted / self.images
+
+    @property
+    def key(self) -> tuple[float, ...]:
+        """What its jobs have in common."""
+        return self.tickets[0].job.batch_key
+
+    @property
+    def work(self) -> float:
+        """Megapixel-forwards of the batch."""
+        return sum(ticket.work for ticket in self.tickets)
+
+    def halves(self) -> tuple[Batch, Batch]:
+        """Split it in two, for a device that has not the memory for the whole."""
+        middle = len(self.tickets) // 2
+        return Batch(self.tickets[:middle], self.stop_reason), Batch(
+            self.tickets[middle:], self.stop_reason
+        )
 
 
 class Pace:
@@ -70,48 +126,70 @@ class Pace:
 
 
 class WaitingRoom:
-    """Bounded queue; `take` waits for the next request."""
+    """Bounded queue; `take` waits for the next request and those that can ride with it."""
 
     def __init__(self, bound: int, batch_penalty: float) -> None:
         self.bound = bound
         self._penalty = {Priority.INTERACTIVE: 0.0, Priority.BATCH: batch_penalty}
-        self._heap: list[tuple[float, int, Ticket]] = []
+        self._line: list[tuple[float, int, Ticket]] = []
         self._order = itertools.count()
         self._arrival = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._line)
 
     @property
     def work(self) -> float:
         """Megapixel-forwards that wait."""
-        return sum(ticket.work for _, _, ticket in self._heap)
+        return sum(ticket.work for _, _, ticket in self._line)
 
     def depth(self, priority: Priority) -> int:
         """Count the waiting requests of one priority."""
-        return sum(ticket.priority is priority for _, _, ticket in list(self._heap))
+        return sum(ticket.priority is priority for _, _, ticket in list(self._line))
 
     def put(self, ticket: Ticket) -> None:
         """Queue a request; the caller has checked the bound with `full`."""
         at = ticket.arrived + self._penalty[ticket.priority]
-        heapq.heappush(self._heap, (at, next(self._order), ticket))
+        bisect.insort(self._line, (at, next(self._order), ticket))
         self._arrival.set()
 
     @property
     def full(self) -> bool:
         """Tell whether one more request would exceed the bound."""
-        return len(self._heap) >= self.bound
+        return len(self._line) >= self.bound
 
     def drop(self, ticket: Ticket) -> None:
         """Take a request out again, if it still waits."""
-        self._heap = [entry for entry in self._heap if entry[2] is not ticket]
-        heapq.heapify(self._heap)
+        self._line = [entry for entry in self._line if entry[2] is not ticket]
 
-    async def take(self) -> Ticket:
-        """Wait for and remove the next request."""
-        while not self._heap:
+    async def take(self, most: Callable[[Job], int]) -> Batch:
+        """Wait for the next request; take it and others like it, up to ``most(job)`` pictures.
+
+        The first in line always goes, so a request in place p is served after at most p batches,
+        whoever rides with those before it.
+        """
+        while not self._line:
             self._arrival.clear()
             await self._arrival.wait()
-        ticket = heapq.heappop(self._heap)[2]
-        ticket.started = time.monotonic()
-        return ticket
+        batch = self._gather(most(self._line[0][2].job))
+        now = time.monotonic()
+        for ticket in batch.tickets:
+            ticket.started = now
+        return batch
+
+    def _gather(self, most: int) -> Batch:
+        head = self._line[0][2]
+        riders, images, reason = [self._line[0]], head.job.images, StopReason.DRAINED
+        for entry in self._line[1:MOST_SCANNED]:
+            job = entry[2].job
+            if images >= most:
+                break
+            if job.batch_key == head.job.batch_key and images + job.images <= most:
+                riders.append(entry)
+                images += job.images
+            else:
+                reason = StopReason.INCOMPATIBLE
+        taken = {entry[1] for entry in riders}
+        self._line = [entry for entry in self._line if entry[1] not in taken]
+        reason = StopReason.FULL if images >= most else reason
+        return Batch([entry[2] for entry in riders], reason)

@@ -1,4 +1,4 @@
-"""The worker process: one model, one job at a time, frames in on stdin and out on stdout.
+"""The worker process: one model, one batch at a time, frames in on stdin and out on stdout.
 
 ``python -m inference.worker SPEC`` with SPEC a JSON object of `Spec`'s fields. It ends when stdin
 closes, so it never outlives the API process, however that one dies.
@@ -12,12 +12,13 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from inference import still, wire, zimage
-from inference.engine import Engine, Job, Loaded, warmup_job
+from inference.engine import Engine, Job, Loaded, OutOfMemory, Stopped, warmup_job
 from lightmeter.catalog import LoadPhase
 
 
@@ -35,6 +36,8 @@ class Spec:
     index: int
     threads: int
     steps: int
+    control: int
+    """File descriptor on which batches are given up."""
 
 
 def main() -> None:
@@ -48,8 +51,33 @@ def main() -> None:
         _send(out, wire.pack({"kind": "failed", "error": _one_line(error)}))
         return
     _send(out, wire.pack({"kind": "ready", **_facts(loaded)}))
+    given_up = _GivenUp(spec.control)
     while (header := wire.read(sys.stdin.buffer)) is not None:
-        _send(out, _answer(loaded.engine, Job(**header)))
+        given_up.current = header["batch"]
+        _send(out, _answer(loaded.engine, [Job(**job) for job in header["jobs"]], given_up))
+
+
+class _GivenUp:
+    """Tells whether the API process has given up the current batch.
+
+    It writes a batch's number, 8 bytes, to the control pipe; numbers of batches that ended before
+    the word came are passed over.
+    """
+
+    def __init__(self, control: int) -> None:
+        os.set_blocking(control, False)
+        self._control = control
+        self._newest = 0
+        self.current = 0
+
+    def __call__(self) -> bool:
+        try:
+            word = os.read(self._control, 4096)
+        except BlockingIOError:
+            word = b""
+        if word:
+            self._newest = int.from_bytes(word[-8:], "big")
+        return self._newest == self.current
 
 
 def _send(out: BinaryIO, frame: bytes) -> None:
@@ -77,7 +105,7 @@ def _load(spec: Spec) -> Loaded:
             zimage.build_tiny(Path(model))
     loaded = zimage.load(model, device=spec.device, index=spec.index, threads=spec.threads)
     warm = time.perf_counter()
-    loaded.engine.generate(warmup_job(loaded.default_side, spec.steps))
+    loaded.engine.generate([warmup_job(loaded.default_side, spec.steps)], lambda: False)
     loaded.phases.update({LoadPhase.IMPORT: imported, LoadPhase.WARMUP: time.perf_counter() - warm})
     return loaded
 
@@ -88,9 +116,13 @@ def _facts(loaded: Loaded) -> wire.Header:
     return facts
 
 
-def _answer(engine: Engine, job: Job) -> bytes:
+def _answer(engine: Engine, jobs: list[Job], given_up: Callable[[], bool]) -> bytes:
     try:
-        result = engine.generate(job)
+        result = engine.generate(jobs, given_up)
+    except Stopped as error:
+        return wire.pack({"kind": "stopped", "gpu_seconds": error.gpu_seconds})
+    except OutOfMemory as error:
+        return wire.pack({"kind": "oom", "error": _one_line(error)})
     except Exception as error:  # noqa: BLE001  (process edge: one bad job must not end the worker)
         return wire.pack({"kind": "error", "error": _one_line(error)})
     header = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}

@@ -10,13 +10,14 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from inference.engine import Job, Loaded, Pixels, Result
+from inference.engine import Job, Loaded, OutOfMemory, Pixels, Result, Stopped
 from lightmeter.catalog import Clock, LoadPhase, Stage
 from lightmeter.errors import ModelError, explain
 
@@ -36,17 +37,35 @@ class ZImageEngine:
         self._device = device
         self._forwards = 0
         self._marks: list[float] = []
+        self._began = 0.0
+        self._stop: Callable[[], bool] = lambda: False
         pipe.transformer.register_forward_pre_hook(self._before_forward)
 
-    def generate(self, job: Job) -> Result:
-        """Run the pipeline once; picture i is seeded ``seed + i`` and independent of the others."""
+    def generate(self, jobs: Sequence[Job], stop: Callable[[], bool]) -> Result:
+        """Run the pipeline once; picture i of a job is seeded ``seed + i``, whatever its mates.
+
+        Raises:
+            OutOfMemory: the batch does not fit; what it held is given back.
+            Stopped: ``stop`` said so after a step. (The pipeline's own interrupt flag would skip
+            the steps but still decode.)
+        """
+        import torch
+
+        self._stop = stop
+        try:
+            return self._run(jobs)
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise OutOfMemory(str(error)) from error
+
+    def _run(self, jobs: Sequence[Job]) -> Result:
         import torch
 
         self._forwards, self._marks = 0, []
         self._reset_peak()
-        began = self._now()
+        began = self._began = self._now()
         with torch.inference_mode():
-            pictures = self._pipe(**self._arguments(job)).images
+            pictures = self._pipe(**self._arguments(jobs)).images
             decoded = self._now()
             pixels = _to_pixels(pictures)
         ended = self._now()
@@ -66,23 +85,24 @@ class ZImageEngine:
             peak_vram_bytes=self._peak(),
         )
 
-    def _arguments(self, job: Job) -> dict[str, Any]:
+    def _arguments(self, jobs: Sequence[Job]) -> dict[str, Any]:
         import torch
 
-        # The pipeline rewrites the prompt list in place: every call gets a fresh one.
+        head = jobs[0]
+        pictures = [(job, index) for job in jobs for index in range(job.images)]
+        unwanted = [job.negative_prompt or "" for job, _ in pictures]
         return {
-            "prompt": [job.prompt] * job.images,
-            "negative_prompt": [job.negative_prompt or ""] * job.images
-            if job.guidance > 0
-            else None,
-            "width": job.width,
-            "height": job.height,
-            "num_inference_steps": job.steps,
-            "guidance_scale": job.guidance,
+            # The pipeline rewrites the prompt list in place: every call gets a fresh one.
+            "prompt": [job.prompt for job, _ in pictures],
+            "negative_prompt": unwanted if head.guidance > 0 else None,
+            "width": head.width,
+            "height": head.height,
+            "num_inference_steps": head.steps,
+            "guidance_scale": head.guidance,
             # CPU generators give the same noise on every kind of GPU.
             "generator": [
                 torch.Generator("cpu").manual_seed((job.seed + index) % 2**63)
-                for index in range(job.images)
+                for job, index in pictures
             ],
             "callback_on_step_end": self._after_step,
             "output_type": "pt",
@@ -97,6 +117,8 @@ class ZImageEngine:
         self, _pipe: Any, _step: int, _at: Any, kwargs: dict[str, Any]
     ) -> dict[str, Any]:
         self._marks.append(self._now())
+        if self._stop():
+            raise Stopped(self._marks[-1] - self._began)
         return kwargs
 
     def _now(self) -> float:

@@ -104,10 +104,18 @@ class Anomaly(StrEnum):
     DUPLICATE = "duplicate"
 
 
+class StopReason(StrEnum):
+    """What closed a batch."""
+
+    FULL = "full"
+    TIMEOUT = "timeout"
+    INCOMPATIBLE = "incompatible"
+    DRAINED = "drained"
+
+
 RESOLUTIONS = ("256x256", "512x512", "768x768", "1024x1024", "1536x1536", "2048x2048", "larger")
 """Classes by area: a picture counts under the smallest square that holds as many pixels."""
 
-STOP_REASONS = ("full", "timeout", "incompatible", "drained")
 SIGNALS = ("luma", "sharpness", "entropy", "colourfulness", "clipping")
 GPU_UP_REASONS = ("ok", "lost", "hung", "no_permission", "driver_missing", "mig_changed")
 THROTTLE_REASONS = ("power", "thermal", "sync_boost", "board_limit", "low_util", "reliability")
@@ -172,7 +180,7 @@ _CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
         "outcome": tuple(Outcome), "priority": tuple(Priority), "stage": tuple(Stage),
         "clock": tuple(Clock), "state": tuple(WorkerState), "phase": tuple(LoadPhase),
         "reason": tuple(ShedReason), "kind": tuple(Anomaly), "signal": SIGNALS,
-        "stop_reason": STOP_REASONS, "resolution": RESOLUTIONS,
+        "stop_reason": tuple(StopReason), "resolution": RESOLUTIONS,
     },
     "exporter": {"reason": GPU_UP_REASONS},
     "scaler": {"action": ACTIONS},

@@ -65,6 +65,12 @@ class Serve(Section):
     queue: int = Field(
         64, description="Requests that may wait; one more is answered 429.", ge=1, le=100_000
     )
+    batch: int = Field(
+        8,
+        description="Most pictures made in one call of the pipeline; waiting requests of one size, steps and guidance ride together.",
+        ge=1,
+        le=256,
+    )
     batch_penalty: float = Field(
         30.0,
         description="Seconds that a batch-priority request yields to interactive ones; bounds its extra wait.",
@@ -73,15 +79,15 @@ class Serve(Section):
     )
     deadline: float = Field(
         300.0,
-        description="Seconds after which a request still waiting is answered 504.",
+        description="Seconds after which a request that is not done is answered 504.",
         gt=0,
         le=86_400,
     )
     start_timeout: float = Field(
         900.0, description="Seconds that a worker may take to load its model.", gt=0, le=86_400
     )
-    steps: int = Field(8, description="Denoise steps where the request names none.", ge=1, le=200)
-    max_steps: int = Field(50, description="Most denoise steps of a request.", ge=1, le=200)
+    steps: int = Field(8, description="Denoise steps where the request names none.", ge=1, le=1000)
+    max_steps: int = Field(50, description="Most denoise steps of a request.", ge=1, le=1000)
     max_side: int = Field(2048, description="Greatest width or height, pixels.", ge=16, le=16_384)
     max_images: int = Field(4, description="Most pictures of a request.", ge=1, le=64)
     max_prompt_chars: int = Field(

@@ -85,23 +85,48 @@ def test_interrupt(tmp_path: Path) -> None:
 
 
 def test_worker_killed(tmp_path: Path) -> None:
-    """The request whose worker dies is answered 503, the others wait for its replacement."""
-    with Server(tmp_path, *LONG_ALLOWED) as server:
+    """The requests of a worker that dies are made by its replacement; nobody notices but the log."""
+    with Server(tmp_path, *LONG_ALLOWED, "--batch", "1") as server:
         [worker] = server.ready().worker_pids()
         asking, answers = ask_in_background(server, 4)
         os.kill(worker, signal.SIGKILL)
         asking.join()
+        log = "".join(server.log)
 
-    statuses = Counter(answer.status_code for answer in answers)
-    assert {200: 3, 503: 1} == statuses
-    [lost] = [answer for answer in answers if answer.status_code == 503]
-    assert "retry-after" in lost.headers
-    assert {"error": 1, "ok": 3} == History(tmp_path / "history").summary()["outcomes"]
+    assert {200: 4} == Counter(answer.status_code for answer in answers)
+    assert "worker 0 died" in log
+    assert {"ok": 4} == History(tmp_path / "history").summary()["outcomes"]
+
+
+def test_worker_killed_twice(tmp_path: Path) -> None:
+    """A request that has lost two workers is answered 503, so that it cannot bring down a third."""
+    with Server(tmp_path, *LONG_ALLOWED) as server:
+        asking, answers = ask_in_background(server.ready(), 1)
+        for _ in range(2):
+            assert eventually(lambda: server.value(catalog.WORKERS, state=WorkerState.BUSY) == 1)
+            os.kill(server.worker_pids()[0], signal.SIGKILL)
+            assert eventually(lambda: server.value(catalog.WORKERS, state=WorkerState.BUSY) == 0)
+        asking.join()
+        assert eventually(lambda: server.post().status_code == 200)
+
+    assert [503] == [answer.status_code for answer in answers]
+    assert "retry-after" in answers[0].headers
+
+
+def test_idle_worker_killed(tmp_path: Path) -> None:
+    """A worker that dies with nothing to do is replaced before anybody asks."""
+    with Server(tmp_path) as server:
+        [worker] = server.ready().worker_pids()
+        os.kill(worker, signal.SIGKILL)
+        assert eventually(lambda: server.worker_pids() not in ([], [worker]))
+        assert eventually(lambda: server.client.get("/readyz").status_code == 200)
+
+        assert 200 == server.post().status_code
 
 
 def test_two_workers(tmp_path: Path) -> None:
     """Several workers share one queue."""
-    with Server(tmp_path, "--workers", "2", *LONG_ALLOWED) as server:
+    with Server(tmp_path, "--workers", "2", "--batch", "1", *LONG_ALLOWED) as server:
         server.ready()
         assert eventually(lambda: server.value(catalog.WORKERS, state=WorkerState.READY) == 2)
         answers = server.together([LONG] * 6)

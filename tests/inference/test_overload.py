@@ -18,7 +18,7 @@ SLOW = {"num_inference_steps": 50, "size": "16x16"}
 
 def test_queue_full(tmp_path: Path) -> None:
     """One request more than the queue holds is told when to come again, and nobody else suffers."""
-    with Server(tmp_path, "--queue", "2") as server:
+    with Server(tmp_path, "--queue", "2", "--batch", "1") as server:
         server.ready()
         answers = server.together([SLOW] * 8)
         shed = server.value(catalog.SHED, reason=ShedReason.QUEUE_FULL)
@@ -35,10 +35,10 @@ def test_queue_full(tmp_path: Path) -> None:
 
 
 def test_deadline(tmp_path: Path) -> None:
-    """A request that still waits at the deadline is answered 504 and never made."""
-    with Server(tmp_path, "--deadline", "0.05") as server:
+    """A request that is not done at the deadline is answered 504, and the others are made."""
+    with Server(tmp_path, "--deadline", "0.3", "--batch", "1") as server:
         server.ready()
-        answers = server.together([SLOW] * 4)
+        answers = server.together([SLOW] * 8)
         made = server.value(catalog.IMAGES)
 
     statuses = Counter(answer.status_code for answer in answers)
@@ -67,7 +67,7 @@ def test_starting(tmp_path: Path) -> None:
 
 def test_priority(tmp_path: Path) -> None:
     """When both wait, an interactive request is answered before a batch one that came earlier."""
-    with Server(tmp_path) as server:
+    with Server(tmp_path, "--batch", "1") as server:
         server.ready()
         bodies = [{**SLOW, "priority": "batch"}] * 5 + [{**SLOW, "priority": "interactive"}] * 5
         answers = server.together(bodies)

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from inference import zimage
-from inference.engine import Job, Loaded
+from inference.engine import Job, Loaded, Stopped
 from lightmeter import catalog
 from lightmeter.catalog import GpuTime, LoadPhase, Stage
 from support.cli import clean_environment
@@ -44,6 +44,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running.ready()
 
 
+def never() -> bool:
+    return False
+
+
 def job(prompt: str = "a lighthouse", **more: object) -> Job:
     usual: dict[str, object] = {
         "negative_prompt": None, "width": 64, "height": 64, "images": 1, "steps": 4, "guidance": 0.0, "seed": 3,
@@ -53,7 +57,7 @@ def job(prompt: str = "a lighthouse", **more: object) -> Job:
 
 def test_forwards(loaded: Loaded) -> None:
     """Forwards are counted at the model: as many as steps, and a time for each."""
-    result = loaded.engine.generate(job(steps=5))
+    result = loaded.engine.generate([job(steps=5)], never)
 
     assert (5, 5) == (result.forwards, len(result.steps))
     assert all(seconds > 0 for seconds in result.steps)
@@ -63,24 +67,43 @@ def test_forwards(loaded: Loaded) -> None:
 
 def test_batch_mates(loaded: Loaded) -> None:
     """Whatever is made beside it, a picture differs by at most one level of 255 in fp32."""
-    both = loaded.engine.generate(job(images=2, seed=8)).pixels.astype(int)
-    alone = loaded.engine.generate(job(seed=9)).pixels.astype(int)
+    jobs = [job(seed=8), job("a red fox", seed=20, images=2), job(seed=9)]
+    together = loaded.engine.generate(jobs, never).pixels.astype(int)
+    alone = [loaded.engine.generate([one], never).pixels.astype(int) for one in jobs]
 
-    assert 1 >= np.abs(both[1] - alone[0]).max()
-    assert 1 < np.abs(both[0] - alone[0]).max()
+    assert (4, 64, 64, 3) == together.shape
+    assert 1 >= np.abs(together - np.concatenate(alone)).max()
+    assert 1 < np.abs(together[0] - together[3]).max()
+
+
+def test_stopped(loaded: Loaded) -> None:
+    """A batch that nobody wants ends after the next step, and the next one is none the worse."""
+    before = loaded.engine.generate([job()], never).pixels
+    asked: list[bool] = []
+
+    def after_two() -> bool:
+        asked.append(True)
+        return len(asked) == 2
+
+    with pytest.raises(Stopped) as stopped:
+        loaded.engine.generate([job(steps=40)], after_two)
+
+    assert 2 == len(asked)
+    assert 0 < stopped.value.gpu_seconds < 10
+    assert np.array_equal(before, loaded.engine.generate([job()], never).pixels)
 
 
 def test_prompt_matters(loaded: Loaded) -> None:
     """Prompts, in any script, lead to different pictures; so does the guidance."""
     jobs = [job(), job("雨夜里的面馆"), job(guidance=4.0, negative_prompt="fog"), job("")]
-    pictures = {loaded.engine.generate(one).pixels.tobytes() for one in jobs}
+    pictures = {loaded.engine.generate([one], never).pixels.tobytes() for one in jobs}
 
     assert 4 == len(pictures)
 
 
 def test_shape(loaded: Loaded) -> None:
     """Pictures have the size asked for and are not one flat colour."""
-    pixels = loaded.engine.generate(job(width=128, height=64)).pixels
+    pixels = loaded.engine.generate([job(width=128, height=64)], never).pixels
 
     assert (1, 64, 128, 3) == pixels.shape
     assert np.uint8 == pixels.dtype

@@ -1,0 +1,86 @@
+"""Requests that ride together, over a real socket. The pictures come from the stand-in engine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lightmeter import catalog
+from lightmeter.catalog import GpuTime, StopReason
+from lightmeter.history import History
+from support.server import Server, file
+
+
+SLOW: dict[str, Any] = {"num_inference_steps": 50, "size": "16x16"}
+
+
+def test_rides(tmp_path: Path) -> None:
+    """Waiting requests of one shape are made together, each gets its own picture and its share."""
+    with Server(tmp_path) as server:
+        server.ready()
+        answers = server.together([{**SLOW, "seed": seed, "n": 1 + seed % 2} for seed in range(9)])
+        alone = server.post(**SLOW, seed=5, n=2)
+        batches = server.value(catalog.BATCH_SIZE, "_count")
+        riders = server.value(catalog.BATCH_SIZE, "_sum")
+        spent = server.value(catalog.GPU_SECONDS, kind=GpuTime.USEFUL)
+
+    bodies = [answer.json() for answer in answers]
+    assert (10, True) == (riders, batches < 10)
+    assert 1 < max(body["usage"]["batch_size"] for body in bodies)
+    assert [file(alone, 0), file(alone, 1)] == [file(answers[5], 0), file(answers[5], 1)]
+    assert [seed * 16 // 16 for seed in range(9)] == [body["data"][0]["seed"] for body in bodies]
+    shares = sum(body["usage"]["gpu_seconds"] for body in [*bodies, alone.json()])
+    assert spent == pytest.approx(shares)
+
+
+def test_rows_share(tmp_path: Path) -> None:
+    """The usage rows say how many rode together, and their GPU seconds add up to the device's."""
+    with Server(tmp_path) as server:
+        server.ready().together([SLOW] * 6)
+        spent = server.value(catalog.GPU_SECONDS, kind=GpuTime.USEFUL)
+    rows = History(tmp_path / "history").frame(["batch_size", "gpu_seconds", "service_seconds"])
+
+    assert spent == pytest.approx(rows["gpu_seconds"].sum())
+    assert (rows["service_seconds"] / rows["batch_size"]).tolist() == pytest.approx(
+        rows["gpu_seconds"].tolist()
+    )
+    assert rows["batch_size"].max() > 1
+
+
+def test_different_shapes(tmp_path: Path) -> None:
+    """Requests of different shapes are all made, each in its own size."""
+    sizes = ["16x16", "32x16", "16x32"] * 4
+    with Server(tmp_path) as server:
+        answers = server.ready().together([{**SLOW, "size": size} for size in sizes])
+        mixed = server.value(catalog.BATCH_SIZE, "_count", stop_reason=StopReason.INCOMPATIBLE)
+
+    assert sizes == [answer.json()["size"] for answer in answers]
+    assert mixed >= 1
+
+
+def test_out_of_memory(tmp_path: Path) -> None:
+    """A batch that does not fit is made in halves; later ones of that shape are kept smaller."""
+    large = {"size": "2048x2048", "num_inference_steps": 1}  # the stand-in holds four of them
+    with Server(tmp_path, "--batch", "16") as server:
+        first = server.ready().together([large] * 10)
+        once = server.value(catalog.OOM, resolution="2048x2048")
+        second = server.together([large] * 10)
+        twice = server.value(catalog.OOM, resolution="2048x2048")
+
+    assert {200: 20} == Counter(answer.status_code for answer in first + second)
+    assert once >= 1
+    assert twice - once <= once
+
+
+def test_too_large_alone(tmp_path: Path) -> None:
+    """A request that does not fit even alone is 507, and the next one is served."""
+    with Server(tmp_path, "--max-images", "8") as server:
+        refused = server.ready().post(size="2048x2048", n=8, num_inference_steps=1)
+        after = server.post()
+
+    assert (507, 200) == (refused.status_code, after.status_code)
+    assert "smaller size or n" in refused.json()["error"]["message"]
+    assert {"oom": 1, "ok": 1} == History(tmp_path / "history").summary()["outcomes"]
