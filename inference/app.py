@@ -10,15 +10,19 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from inference.orders import ImageRequest, InvalidRequest
 from inference.service import DoesNotFit, ImageService
 from inference.waiting import Refused
-from lightmeter.catalog import ShedReason, WorkerState
+from lightmeter.catalog import Outcome, ShedReason, WorkerState
 from lightmeter.errors import HistoryError, WorkerError
 
 
 GENERATIONS = "/v1/images/generations"
+BODY_SECONDS = 30.0
+"""A client that takes longer to send its request is not waited for."""
 CLIENT_LEFT = 499
 """Nobody reads it; nginx has made it the log's word for a client that went away."""
 _STATUS = {ShedReason.QUEUE_FULL: 429, ShedReason.RATE_LIMIT: 429, ShedReason.DEADLINE: 504}
@@ -43,8 +47,19 @@ def create_app(service: ImageService) -> FastAPI:
 def _add_generation(app: FastAPI, service: ImageService) -> None:
     @app.post(GENERATIONS, openapi_extra={"requestBody": _BODY}, summary="Make pictures.")
     async def generate(request: Request) -> Response:
-        body = await _read(request, service.settings.max_body_bytes)
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await _read(request, service.settings.max_body_bytes)
+        except ClientDisconnect:
+            service.unread(Outcome.CANCELLED)
+            return Response(status_code=CLIENT_LEFT)
+        except TimeoutError:
+            service.unread(Outcome.INVALID)
+            return _error(
+                408, f"no whole body came within {BODY_SECONDS:g} s", "invalid_request_error"
+            )
         if body is None:
+            service.unread(Outcome.INVALID)
             limit = service.settings.max_body_bytes
             return _error(
                 413, f"the body is larger than {limit} bytes", "invalid_request_error", field="body"
@@ -87,11 +102,13 @@ async def _read(request: Request, limit: int) -> bytes | None:
 
 
 def _add_health(app: FastAPI, service: ImageService) -> None:
-    @app.get("/healthz", summary="The process lives.")
+    @app.api_route("/healthz", methods=["GET", "HEAD"], summary="The process lives.")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz", summary="The model is loaded and a worker is ready.")
+    @app.api_route(
+        "/readyz", methods=["GET", "HEAD"], summary="The model is loaded and a worker is ready."
+    )
     async def readyz() -> JSONResponse:
         states = {state.value: service.pool.count(state) for state in WorkerState}
         ready = service.pool.able > 0 and not service.draining
@@ -109,6 +126,10 @@ def _add_health(app: FastAPI, service: ImageService) -> None:
 
 def _add_errors(app: FastAPI) -> None:
     """Translate our errors into honest status codes: the one table of them."""
+
+    @app.exception_handler(HTTPException)
+    async def other(_: Request, error: HTTPException) -> JSONResponse:
+        return _error(error.status_code, str(error.detail), "invalid_request_error")
 
     @app.exception_handler(InvalidRequest)
     async def invalid(_: Request, error: InvalidRequest) -> JSONResponse:

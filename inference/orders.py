@@ -7,7 +7,14 @@ import secrets
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictStr,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from inference.engine import Job
 from lightmeter.catalog import Priority
@@ -50,7 +57,9 @@ class ImageRequest(BaseModel):
     seed: int | None = Field(
         None, ge=0, lt=2**63, description="Picture i uses seed + i; random by default."
     )
-    priority: Priority | None = Field(None, strict=False, description="interactive by default.")
+    priority: (
+        Annotated[Priority, WithJsonSchema({"type": "string", "enum": list(Priority)})] | None
+    ) = Field(None, strict=False, description="interactive by default.")
 
 
 class InvalidRequest(InputError):  # noqa: N818  (an answer, not a fault)
@@ -70,8 +79,8 @@ class Order:
     output_format: str
 
 
-def read_order(body: bytes, limits: Serve, *, model: str, default_side: int) -> Order:
-    """Parse and check a request body.
+def read_order(body: bytes, limits: Serve, *, model: str, default_side: int | None) -> Order | None:
+    """Parse and check a request body; None where it names no size and the default is not known yet.
 
     Raises:
         InvalidRequest: naming the field, the value and the limit.
@@ -87,12 +96,15 @@ def read_order(body: bytes, limits: Serve, *, model: str, default_side: int) -> 
     steps = asked.num_inference_steps or limits.steps
     _check_most("num_inference_steps", steps, limits.max_steps)
     _check_most("n", asked.n or 1, limits.max_images)
-    width, height = _size(asked.size, limits.max_side, default_side)
+    _check_most("seed", (asked.seed or 0) + (asked.n or 1) - 1, 2**63 - 1)
+    size = _size(asked.size, limits.max_side, default_side)
+    if size is None:
+        return None
     job = Job(
         prompt=asked.prompt,
         negative_prompt=asked.negative_prompt,
-        width=width,
-        height=height,
+        width=size[0],
+        height=size[1],
         images=asked.n or 1,
         steps=steps,
         guidance=asked.guidance_scale or 0.0,
@@ -131,9 +143,9 @@ def _check_most(field: str, value: int, most: int) -> None:
         raise InvalidRequest(field, f"{field} is {value}; at most {most} are allowed")
 
 
-def _size(text: str | None, max_side: int, default_side: int) -> tuple[int, int]:
-    if text in (None, "auto"):
-        return default_side, default_side
+def _size(text: str | None, max_side: int, default_side: int | None) -> tuple[int, int] | None:
+    if text is None or text == "auto":
+        return (default_side, default_side) if default_side else None
     match = _SIZE.fullmatch(text)
     if not match:
         raise InvalidRequest("size", f"size is {text[:40]!r}; write it like 1024x1024")

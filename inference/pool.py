@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,12 @@ from lightmeter.settings import Serve
 
 _log = logging.getLogger(__name__)
 _FIRST_BACKOFF, _LAST_BACKOFF = 0.5, 30.0
+STUCK_SECONDS = 10.0
+"""A worker that is still at a batch so long after everybody's deadline is stuck, and is replaced."""
+MOST_LOADS = 4
+"""Deaths while loading, with no worker ever ready, after which the server gives up."""
+_DEATHS = (EOFError, OSError, WorkerError, ValueError, LookupError, struct.error)
+"""What a dead or babbling worker shows itself as."""
 MOST_TRIES = 2
 """Workers that a request may lose before it is answered."""
 
@@ -101,10 +108,10 @@ class Pool:
         return self.count(WorkerState.READY) + self.count(WorkerState.BUSY)
 
     @property
-    def default_side(self) -> int:
-        """Picture side, in pixels, that the model was made for; 1024 while none is loaded."""
+    def default_side(self) -> int | None:
+        """Picture side, in pixels, that the model was made for; None while none is loaded."""
         sides = (int(worker.facts["default_side"]) for worker in self.workers if worker.facts)
-        return next(sides, 1024)
+        return next(sides, None)
 
     def predicted_wait(self, work: float = 0.0) -> float:
         """Seconds until a request that arrives now would start, after ``work`` ahead of it."""
@@ -120,12 +127,15 @@ class Pool:
                 if not self.fatal.done():
                     self.fatal.set_exception(error)
                 return
-            except (EOFError, OSError, WorkerError) as error:
+            except _DEATHS as error:
                 reason = str(error) or type(error).__name__
                 _log.warning("%s died (%s); it is started again", worker.name, reason)
             finally:
                 worker.state = WorkerState.DEAD
             worker.failures += 1
+            if worker.failures >= MOST_LOADS and not self.ready.is_set() and not self.fatal.done():
+                self.fatal.set_exception(WorkerError("the worker died at every load; see the log"))
+                return
             await asyncio.sleep(min(_FIRST_BACKOFF * 2 ** (worker.failures - 1), _LAST_BACKOFF))
 
     async def _live(self, worker: Worker) -> None:
@@ -199,7 +209,7 @@ class Pool:
         try:
             while pending:
                 pending = await self._attempt(pending[0], process) + pending[1:]
-        except (EOFError, OSError):
+        except _DEATHS:
             for left in pending:
                 self._lost(left)
             raise
@@ -209,8 +219,9 @@ class Pool:
         if not batch.wanted_share:
             return []
         began = time.monotonic()
-        with _give_up_when_unwanted(batch, process):
-            header, payload = await process.make([ticket.job for ticket in batch.tickets])
+        async with asyncio.timeout(self._settings.deadline + STUCK_SECONDS):
+            with _give_up_when_unwanted(batch, process):
+                header, payload = await process.make([ticket.job for ticket in batch.tickets])
         if header["kind"] == "stopped":
             self._watcher.abandoned(header["gpu_seconds"])
             return []

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import math
 import re
 import signal
 import socket
@@ -121,7 +122,13 @@ async def _run(
     build: Callable[[], ImageService], sock: socket.socket, tell: Callable[[str], None]
 ) -> None:
     service = build()
-    config = uvicorn.Config(create_app(service), log_config=None, access_log=False, lifespan="off")
+    config = uvicorn.Config(
+        create_app(service),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=math.ceil(service.settings.deadline),
+    )
     server = _Server(config)
 
     def stop() -> None:
@@ -144,4 +151,5 @@ async def _run(
 
 async def _announce(service: ImageService, tell: Callable[[str], None]) -> None:
     await service.pool.ready.wait()
-    tell(f"ready    {service.model} on {counted(len(service.pool.workers), 'worker')}")
+    total = len(service.pool.workers)
+    tell(f"ready    {service.model}, {service.pool.able} of {counted(total, 'worker')}")

@@ -103,6 +103,14 @@ class ImageService:
                 self._finish(trace, outcome)
         return answer
 
+    def unread(self, outcome: Outcome) -> None:
+        """Record a request whose body was not read to its end.
+
+        Raises:
+            HistoryError: it cannot be recorded.
+        """
+        self._finish(_Trace(self.model), outcome)
+
     def _finish(self, trace: _Trace, outcome: Outcome) -> None:
         seconds = trace.seconds
         priority = trace.order.priority if trace.order else Priority.INTERACTIVE
@@ -118,8 +126,13 @@ class ImageService:
         order = trace.order = read_order(
             body, self.settings, model=self.model, default_side=self.pool.default_side
         )
-        self._instruments.offered(order.job)
+        if order:
+            self._instruments.offered(order.job)
         self._admit()
+        if order is None:
+            raise Refused(
+                ShedReason.STARTING, "the model is loading; try again", STARTING_RETRY_SECONDS
+            )
         ticket = trace.ticket = Ticket(
             order.job, order.priority, trace.began, asyncio.get_running_loop().create_future()
         )

@@ -42,7 +42,8 @@ class Spec:
 
 def main() -> None:
     """Load the model, say so, then serve jobs until stdin closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the API decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the API decides
+        signal.signal(number, signal.SIG_IGN)
     out = _claim_stdout()
     spec = Spec(**json.loads(sys.argv[1]))
     try:

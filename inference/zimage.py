@@ -227,7 +227,7 @@ def _read(model: str, place: Any) -> Any:
 
     # BF16 always on CUDA: FP16 overflows in this model and gives black pictures.
     dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
-    pipe = ZImagePipeline.from_pretrained(model, dtype=dtype, local_files_only=Path(model).is_dir())
+    pipe = ZImagePipeline.from_pretrained(model, dtype=dtype, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
