@@ -22,6 +22,8 @@ PROMPTS = (
 )
 BATCH_SHARE = 0.2
 """Share of the requests sent with batch priority."""
+PATIENCE_SECONDS = 2.0
+"""How long the last requests are waited for before they are given up."""
 MOST_OPEN = 256
 """Requests open at once; a server that is this far behind gets no more."""
 
@@ -43,15 +45,13 @@ async def drive(
 ) -> LoadCount:
     """Send about ``rps`` requests a second to the server at ``url`` until ``stop`` is set.
 
-    Waits for the answers that are still out before it returns.
+    Requests still out then are given up, as a client that goes away would.
     """
     chance = random.Random(seed)  # noqa: S311  (a load, not a secret)
     count = count or LoadCount()
-    async with (
-        httpx.AsyncClient(base_url=url, timeout=httpx.Timeout(600), trust_env=False) as client,
-        asyncio.TaskGroup() as group,
-    ):
-        room = asyncio.Semaphore(MOST_OPEN)
+    out: set[asyncio.Task[None]] = set()
+    timeout = httpx.Timeout(600)
+    async with httpx.AsyncClient(base_url=url, timeout=timeout, trust_env=False) as client:
         while rps > 0 and not await _stopped(stop, chance.expovariate(rps)):
             body = {
                 "prompt": chance.choice(PROMPTS),
@@ -60,8 +60,15 @@ async def drive(
                 if chance.random() < BATCH_SHARE
                 else Priority.INTERACTIVE,
             }
-            await room.acquire()
-            group.create_task(_send(client, body, room, count))
+            if len(out) < MOST_OPEN:
+                task = asyncio.create_task(_send(client, body, count))
+                out.add(task)
+                task.add_done_callback(out.discard)
+        if out:
+            await asyncio.wait(out, timeout=PATIENCE_SECONDS)
+        for task in out:
+            task.cancel()
+        await asyncio.gather(*out, return_exceptions=True)
     return count
 
 
@@ -73,13 +80,9 @@ async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-async def _send(
-    client: httpx.AsyncClient, body: dict[str, object], room: asyncio.Semaphore, count: LoadCount
-) -> None:
+async def _send(client: httpx.AsyncClient, body: dict[str, object], count: LoadCount) -> None:
     try:
         answer = await client.post("/v1/images/generations", json=body)
         count.statuses[answer.status_code] += 1
     except httpx.TransportError:
         count.statuses[0] += 1
-    finally:
-        room.release()

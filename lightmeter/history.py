@@ -7,9 +7,9 @@ in between leaves both; a reader that finds the Parquet file skips those rows of
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -23,28 +23,12 @@ import pyarrow.parquet as pq
 
 from lightmeter import journal, rows
 from lightmeter.errors import HistoryError, explain
+from lightmeter.tables import fitted, table_of, validated
 
 
 _log = logging.getLogger(__name__)
-_SIZES = {"feedback": pa.int8(), "peak_vram_bytes": pa.int64()}
-_TYPES = (
-    {"arrived_at": pa.timestamp("us", tz="UTC")}
-    | {name: _SIZES.get(name, pa.int32()) for name in rows.INTEGERS}
-    | dict.fromkeys(rows.NUMBERS, pa.float64())
-)
-SCHEMA = pa.schema(
-    [
-        pa.field(name, _TYPES.get(name, pa.string()), nullable=name not in rows.REQUIRED)
-        for name in rows.COLUMNS
-    ]
-)
 UNKNOWN = "unknown"
 """How a null service or outcome is called where a name is needed."""
-
-
-def table_of(usage: Sequence[rows.UsageRow]) -> pa.Table:
-    """Turn rows into a table of `SCHEMA`."""
-    return pa.Table.from_pylist([vars(row) for row in usage], schema=SCHEMA)
 
 
 def write(table: pa.Table, folder: Path, stem: str) -> int:
@@ -57,7 +41,8 @@ def write(table: pa.Table, folder: Path, stem: str) -> int:
         HistoryError: the folder cannot be written, or a row is invalid.
     """
     table = validated(table, stem).sort_by("arrived_at")
-    days = pc.strftime(table["arrived_at"], format="%Y-%m-%d")
+    # without a zone the day is UTC's, and no time-zone database is needed
+    days = table["arrived_at"].cast(pa.timestamp("us")).cast(pa.date32())
     for day in pc.unique(days).to_pylist():
         _write_file(table.filter(pc.equal(days, day)), folder / f"date={day}" / f"{stem}.parquet")
     return int(table.num_rows)
@@ -73,7 +58,8 @@ def _write_file(table: pa.Table, path: Path) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise HistoryError(f"history file {str(path)!r} {explain(error)}") from error
 
 
@@ -245,50 +231,3 @@ def _open(path: Path, where: str) -> pa.Table:
         raise HistoryError(
             f"history file {str(path)!r} {reason}; move it aside to go on"
         ) from error
-
-
-def fitted(table: pa.Table, where: str) -> pa.Table:
-    """Cast to `SCHEMA`; columns that the table lacks are unknown, and so are NaN values.
-
-    Raises:
-        HistoryError: naming the place, the column and what does not fit.
-    """
-    names = table.column_names
-    columns = [
-        _cast(table[field.name], field, where)
-        if field.name in names
-        else pa.nulls(table.num_rows, field.type)
-        for field in SCHEMA
-    ]
-    return pa.table(columns, schema=SCHEMA)
-
-
-def _cast(column: pa.ChunkedArray, field: pa.Field, where: str) -> pa.ChunkedArray:
-    if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), None, column)
-    try:
-        return column.cast(field.type, safe=field.name != "arrived_at")
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        reason = " ".join(str(error).split())
-        raise HistoryError(
-            f"{where}: column {field.name!r} has a value of the wrong type or size ({reason}); see docs/history.md"
-        ) from error
-
-
-def validated(table: pa.Table, where: str) -> pa.Table:
-    """Return the table, or refuse it for an empty id or arrival or an impossible measure.
-
-    Raises:
-        HistoryError: naming the place, row, column and value.
-    """
-    for name in rows.REQUIRED:
-        if table[name].null_count:
-            raise HistoryError(f"{where}: column {name!r} has empty values; every row needs one")
-    for name in rows.MEASURES:
-        most = rows.INTEGERS.get(name, sys.float_info.max)
-        impossible = pc.or_(pc.less(table[name], 0), pc.greater(table[name], most))
-        if pc.any(impossible).as_py():
-            bad = pc.index(impossible, value=True).as_py()
-            row = rows.UsageRow(**table.slice(bad, 1).to_pylist()[0])
-            rows.check(row, f"{where} row {bad + 1}")
-    return table

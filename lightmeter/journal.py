@@ -124,7 +124,7 @@ def scan(path: Path) -> Scan:
 def _parse(line: bytes, where: str) -> UsageRow:
     try:
         values = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise HistoryError(
             f"{where}: not a usage row ({error}); move the file aside to go on"
         ) from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from lightmeter.catalog import Anomaly, Outcome, Priority
 from lightmeter.errors import HistoryError, nearest
 
 
@@ -66,6 +67,14 @@ INTEGERS: dict[str, int] = {
 """Whole-number columns, with the greatest value that each may have."""
 MEASURES = (*NUMBERS, *INTEGERS)
 """Columns that may be null but never negative or infinite."""
+CLOSED: dict[str, tuple[str, ...]] = {
+    "outcome": tuple(Outcome),
+    "priority": tuple(Priority),
+    "anomaly": tuple(Anomaly),
+}
+"""Columns whose words are a closed vocabulary."""
+ERA = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+ERA_IN_WORDS = "between the years 2000 and 2200"
 TEXTS = tuple(name for name in COLUMNS if name not in (*MEASURES, "arrived_at"))
 
 
@@ -76,6 +85,8 @@ def check_columns(names: list[str], where: str) -> None:
         HistoryError: naming the table, the column and the nearest known one.
     """
     for name in names:
+        if names.count(name) > 1:
+            raise HistoryError(f"{where}: column {name!r} is there twice; keep one")
         if name not in COLUMNS:
             raise HistoryError(
                 f"{where}: column {name!r} is no usage column{nearest(name, COLUMNS)}"
@@ -94,14 +105,24 @@ def check(row: UsageRow, where: str) -> UsageRow:
     for name in REQUIRED:
         if not getattr(row, name):
             raise HistoryError(f"{where}: {name} is empty; every row needs one")
+    if not ERA[0] <= in_utc(row.arrived_at) < ERA[1]:
+        raise HistoryError(f"{where}: arrived_at is {row.arrived_at}; it must lie {ERA_IN_WORDS}")
     for name in TEXTS:
-        if not isinstance(getattr(row, name), str | None):
-            raise HistoryError(
-                f"{where}: {name} is {getattr(row, name)!r}; it must be text, or empty"
-            )
+        _check_text(name, getattr(row, name), where)
     for name in MEASURES:
         _check_measure(name, getattr(row, name), where)
     return row
+
+
+def _check_text(name: str, value: object, where: str) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise HistoryError(f"{where}: {name} is {value!r}; it must be text, or empty")
+    if name in CLOSED and value not in CLOSED[name]:
+        raise HistoryError(
+            f"{where}: {name} is {value!r}; it must be one of {', '.join(CLOSED[name])}"
+        )
 
 
 def _check_measure(name: str, value: object, where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -25,7 +26,10 @@ def parse_duration(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     if not match:
         raise SettingError(f"duration {text!r} is not understood; write it like 30s, 5m, 1.5h")
-    return float(match[1]) * _SECONDS[match[2] or "s"]
+    seconds = float(match[1]) * _SECONDS[match[2] or "s"]
+    if math.isinf(seconds):
+        raise SettingError(f"duration {text[:20]!r}... is too long for a number")
+    return seconds
 
 
 def show_duration(seconds: float) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from lightmeter.catalog import Outcome
 from lightmeter.errors import PlanError
-from lightmeter.history import UNKNOWN
 from lightmeter.replay import Floats, Integers
 
 
@@ -23,8 +23,10 @@ COLUMNS = (
     "peak_vram_bytes",
     "outcome",
 )
-BIN_SECONDS = 300.0
-"""Width of the bins behind ``busy_gpus_p95``."""
+BIN_SECONDS, LEAST_BINS = 300.0, 20
+"""``busy_gpus_p95`` is over bins of at most this width, and at least so many of them."""
+REFUSED = (Outcome.SHED, Outcome.TIMEOUT, Outcome.CANCELLED)
+DELIVERED = (Outcome.OK, Outcome.ANOMALOUS)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ class Demand:
     services: tuple[str, ...]
     peak_vram_bytes: tuple[int | None, ...]
     left_out: int
+    refused: int
+    """Requests turned away or given up unserved; their GPU time is taken to be their service's
+    median."""
     shared_time: int
     """Rows whose GPU time is their share of a batch; the others' is the whole service time."""
 
@@ -92,12 +97,16 @@ def covered(month: str, extent: tuple[datetime, datetime] | None) -> Window:
 def from_frame(frame: pd.DataFrame, window: Window = (None, None)) -> Demand:
     """Build the demand from history rows with `COLUMNS`, ordered by arrival.
 
-    GPU time is the request's share of its batch where the history knows it, else the service time.
+    GPU time is the request's share of its batch where the history knows it, else the service time,
+    and no more of it than lies in the window. A refused request counts with its service's median.
 
     Raises:
         PlanError: no row used a GPU.
     """
     known = frame["gpu_seconds"].fillna(frame["service_seconds"])
+    refused = frame["outcome"].isin(REFUSED) & ~(known > 0)
+    usual = known[known > 0].groupby(frame["service"]).median()
+    known = known.where(~refused, frame["service"].map(usual))
     usable = frame["service"].notna() & (known > 0)
     used = frame[usable]
     if used.empty:
@@ -109,6 +118,8 @@ def from_frame(frame: pd.DataFrame, window: Window = (None, None)) -> Demand:
     arrivals: Floats = np.asarray(since, dtype=np.float64)
     seconds: Floats = np.asarray(known[usable], dtype=np.float64)
     end = window[1] or start + timedelta(seconds=float((arrivals + seconds).max()))
+    seconds = np.minimum(seconds, (end - start).total_seconds() - arrivals)
+    delivered = used["outcome"].isin(DELIVERED) | used["outcome"].isna()
     owner, names = pd.factorize(used["service"], sort=True)
     peaks = used.groupby("service")["peak_vram_bytes"].max()
     return Demand(
@@ -117,10 +128,11 @@ def from_frame(frame: pd.DataFrame, window: Window = (None, None)) -> Demand:
         arrivals=arrivals,
         seconds=seconds,
         owner=owner.astype(np.int64),
-        images=used["images"].fillna(1).to_numpy(dtype=np.float64),
+        images=np.asarray(used["images"].fillna(1).where(delivered, 0), dtype=np.float64),
         services=tuple(str(name) for name in names),
         peak_vram_bytes=tuple(None if pd.isna(peaks[name]) else int(peaks[name]) for name in names),
         left_out=int((~usable).sum()),
+        refused=int((usable & refused).sum()),
         shared_time=int(used["gpu_seconds"].notna().sum()),
     )
 
@@ -145,12 +157,13 @@ def _ramp(times: Floats, at: Floats) -> Floats:
 
 def describe(demand: Demand) -> list[dict[str, object]]:
     """Say of each service what it used: the ``services`` of plan.json, largest user first."""
-    edges = np.arange(0.0, demand.span_seconds + BIN_SECONDS, BIN_SECONDS)
+    bins = max(LEAST_BINS, int(np.ceil(demand.span_seconds / BIN_SECONDS)))
+    edges = np.linspace(0.0, demand.span_seconds, bins + 1)
     found = []
     for index, name in enumerate(demand.services):
         mask = demand.of(index)
         arrivals, seconds = demand.arrivals[mask], demand.seconds[mask]
-        busy = busy_between(arrivals, arrivals + seconds, edges) / BIN_SECONDS
+        busy = busy_between(arrivals, arrivals + seconds, edges) / (edges[1] - edges[0])
         found.append(
             {
                 "name": name,
@@ -162,15 +175,3 @@ def describe(demand: Demand) -> list[dict[str, object]]:
             }
         )
     return sorted(found, key=lambda service: -float(str(service["gpu_seconds"])))
-
-
-__all__ = [
-    "BIN_SECONDS",
-    "COLUMNS",
-    "UNKNOWN",
-    "Demand",
-    "busy_between",
-    "describe",
-    "from_frame",
-    "month_window",
-]

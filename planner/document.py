@@ -45,8 +45,14 @@ def _common(demand: Demand, terms: Terms) -> Iterator[Assumption]:
         "no price list states it; bring your own with --prices",
     )
     yield Assumption("speed of this GPU over the one in the history", 1.0, "not measured")
-    whole = len(demand.arrivals) - demand.shared_time
-    if whole:
+    if demand.refused:
+        yield Assumption(
+            "GPU time of a request that was refused or given up",
+            "the median of its service",
+            f"{demand.refused} of {len(demand.arrivals)} requests; a client that tried again counts each time",
+        )
+    whole = len(demand.arrivals) - demand.refused - demand.shared_time
+    if whole > 0:
         yield Assumption(
             "GPU time of a request",
             "its whole service time",
@@ -124,6 +130,7 @@ def _evidence(demand: Demand, draws: Draws) -> dict[str, Any]:
         "last": demand.end.isoformat(),
         "span_seconds": round(demand.span_seconds, 3),
         "requests": len(demand.arrivals),
+        "requests_refused": demand.refused,
         "rows_left_out": demand.left_out,
         "busy_gpus_mean": round(demand.busy_gpus, 6),
         "resamples": len(draws.weights),
@@ -138,7 +145,7 @@ def _number(amount: Decimal) -> float:
 def _option(option: Option, demand: Demand, draws: Draws, terms: Terms) -> dict[str, Any]:
     hours, resampled = option.monthly_hours(draws, terms)
     low, high = certainty.interval(resampled)
-    images_a_month = demand.images.sum() / demand.span_seconds * terms.month_hours * 3600
+    images_a_month = max(demand.images.sum(), 1.0) / demand.span_seconds * terms.month_hours * 3600
     provisioned = float(option.billed.sum()) * 3600
     return {
         "kind": option.kind.value,

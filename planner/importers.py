@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from lightmeter import history
+from lightmeter import tables
 from lightmeter.catalog import Outcome
 from lightmeter.errors import HistoryError, explain
 
@@ -50,7 +50,7 @@ def read(format_: str, source: Path) -> tuple[pa.Table, str]:
         raise HistoryError(f"trace {str(source)!r} holds no rows; is it the whole file?")
     stem = f"{format_}-{hashlib.sha256(text).hexdigest()[:12]}"
     frame["request_id"] = [f"{stem}-{index}" for index in range(len(frame))]
-    return history.validated(convert(frame, str(source)), str(source)), stem
+    return tables.validated(convert(frame, str(source)), str(source)), stem
 
 
 def _frame(content: bytes, source: Path, columns: tuple[str, ...]) -> tuple[bytes, pd.DataFrame]:
@@ -120,7 +120,7 @@ def _gentd26(frame: pd.DataFrame, where: str) -> pa.Table:
         "total_seconds": seconds,
         "outcome": outcome,
     }
-    return history.fitted(pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False), where)
+    return tables.fitted(pa.Table.from_pandas(pd.DataFrame(columns), preserve_index=False), where)
 
 
 def _number(frame: pd.DataFrame, name: str, where: str) -> pd.Series[float]:
@@ -133,4 +133,3 @@ def _number(frame: pd.DataFrame, name: str, where: str) -> pd.Series[float]:
 _FORMATS: dict[str, tuple[tuple[str, ...], Callable[[pd.DataFrame, str], pa.Table]]] = {
     "gentd26": (GENTD26_COLUMNS, _gentd26),
 }
-FORMATS = tuple(_FORMATS)

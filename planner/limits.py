@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from lightmeter import replay
 from lightmeter.replay import Floats
 from planner import options as ways
@@ -13,31 +15,45 @@ from planner.options import Option, OptionKind, Terms
 from planner.recommend import Flip
 
 
+LOAD = "load, times today's; above it these GPUs miss the objective"
+SWAP = "seconds to swap a model; above it this pool misses the objective"
+START = "seconds to start a GPU; above it on-demand misses the objective"
 _DOUBLINGS, _HALVINGS = 4, 7
 """The search goes up to 16 times today's value, and ends within 1 % of the answer."""
 
 
 def breaking_points(option: Option, demand: Demand, draws: Draws, terms: Terms) -> tuple[Flip, ...]:
-    """Find the swap or start time above which the option, at its size, misses the objective."""
+    """Find the load, and the swap or start time, above which the option misses the objective.
+
+    A pool or dedicated GPUs are kept at their number; on-demand grows with the load.
+    """
+    keeps = _keeps(demand, draws, terms)
+    if option.kind is OptionKind.DEDICATED:
+        return _above(LOAD, 1.0, lambda load: _own(demand, option, load), keeps)
     if option.kind is OptionKind.SHARED:
-        return _above(
-            "seconds to swap a model; above it this pool misses the objective",
-            terms.swap_seconds,
-            lambda swap: _pool(demand, option.gpus, swap),
-            _keeps(demand, draws, terms),
+        return (
+            *_above(
+                LOAD, 1.0, lambda load: _pool(demand, option.gpus, terms.swap_seconds, load), keeps
+            ),
+            *_above(SWAP, terms.swap_seconds, lambda swap: _pool(demand, option.gpus, swap), keeps),
         )
-    if option.kind is OptionKind.ON_DEMAND:
-        return _above(
-            "seconds to start a GPU; above it on-demand misses the objective",
-            terms.start_seconds,
-            lambda start: _starts(demand, option, terms, start),
-            _keeps(demand, draws, terms),
-        )
-    return ()
+    return _above(
+        START, terms.start_seconds, lambda start: _starts(demand, option, terms, start), keeps
+    )
 
 
-def _pool(demand: Demand, gpus: int, swap: float) -> Floats:
-    return replay.pool(demand.arrivals, demand.seconds, demand.owner, servers=gpus, swap=swap).waits
+def _own(demand: Demand, option: Option, load: float) -> Floats:
+    waits = np.empty(len(demand.arrivals))
+    for index, place in enumerate(option.placement):
+        mask = demand.of(index)
+        waits[mask] = replay.waits(demand.arrivals[mask] / load, demand.seconds[mask], place.gpus)
+    return waits
+
+
+def _pool(demand: Demand, gpus: int, swap: float, load: float = 1.0) -> Floats:
+    return replay.pool(
+        demand.arrivals / load, demand.seconds, demand.owner, servers=gpus, swap=swap
+    ).waits
 
 
 def _starts(demand: Demand, option: Option, terms: Terms, start: float) -> Floats:

@@ -11,7 +11,14 @@ import pandas as pd
 
 from lightmeter.errors import PlanError
 from lightmeter.settings import Plan
-from lightmeter.units import HOURS_PER_MONTH, SECONDS_PER_HOUR, show_bytes, show_duration
+from lightmeter.units import (
+    HOURS_PER_MONTH,
+    SECONDS_PER_HOUR,
+    counted,
+    show_bytes,
+    show_duration,
+    show_ratio,
+)
 from planner import certainty, document, slo
 from planner import options as ways
 from planner.certainty import DAY
@@ -63,7 +70,7 @@ def make(
     ):
         tell(f"replaying {len(demand.arrivals):,} requests on {name} GPUs")
         options.append(way(demand, draws, terms))
-    advice = recommend(options, draws, terms, demand.span_seconds)
+    advice = recommend(options, draws, terms, demand)
     if advice.option is not None:
         tell("looking how far the assumptions may be off")
         found = breaking_points(options[advice.option], demand, draws, terms)
@@ -76,18 +83,24 @@ def make(
         advice=advice,
         generated_from={
             **generated_from,
-            "notes": [*generated_from.get("notes", ()), *_coverage(demand, terms, month)],
+            "notes": [*generated_from.get("notes", ()), *_notes(demand, terms, month)],
         },
         month=month,
     )
 
 
-def _coverage(demand: Demand, terms: Terms, month: str | None) -> list[str]:
-    """Say where the history does not reach over the whole month that it is scaled to."""
+def _notes(demand: Demand, terms: Terms, month: str | None) -> list[str]:
+    """Say what the reader must know of the history: refusals, and months covered in part."""
+    notes = []
+    if demand.refused:
+        share = show_ratio(demand.refused / len(demand.arrivals))
+        notes.append(
+            f"{counted(demand.refused, 'request')} ({share}) ended refused or given up, unserved; they count as demand"
+        )
     if month is None or demand.span_seconds > terms.month_hours * SECONDS_PER_HOUR - DAY:
-        return []
+        return notes
     covered = show_duration(demand.span_seconds)
-    return [f"the history covers {covered} of {month}; the rest is taken to be like it"]
+    return [*notes, f"the history covers {covered} of {month}; the rest is taken to be like it"]
 
 
 def _month_hours(month: str | None) -> float:
@@ -103,7 +116,3 @@ def _check_fit(demand: Demand, terms: Terms) -> None:
             raise PlanError(
                 f"service {name!r} peaked at {show_bytes(peak)}, more than the {terms.price.vram_gib:g} GiB of {terms.price.sku!r}; name a larger --sku"
             )
-    if len(demand.services) > terms.max_gpus:
-        raise PlanError(
-            f"the history has {len(demand.services)} services and --max-gpus is {terms.max_gpus}; dedicated GPUs need at least one for each, so raise it"
-        )

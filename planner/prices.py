@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -42,6 +43,7 @@ class Price:
         return self.vram_gib * 1024**3
 
 
+MOST_PRICE = 1_000_000
 COLUMNS = tuple(field.name for field in fields(Price))
 _NUMBERS = ("vram_gib", "granularity_seconds", "minimum_seconds")
 
@@ -90,7 +92,10 @@ def _read(text: str, where: str) -> dict[str, Price]:
             raise PriceError(
                 f"{where}: column {name!r} is missing; the columns are {', '.join(COLUMNS)}"
             )
-    rows = [_parse(row, f"{where} line {number}") for number, row in enumerate(reader, 2)]
+    try:
+        rows = [_parse(row, f"{where} line {number}") for number, row in enumerate(reader, 2)]
+    except csv.Error as error:
+        raise PriceError(f"{where}: no CSV that can be read ({error})") from error
     return {row.sku: row for row in rows}
 
 
@@ -105,8 +110,14 @@ def _parse(row: Mapping[str, str | None], where: str) -> Price:
         ) from error
     if not values["sku"]:
         raise PriceError(f"{where}: sku is empty; every row needs a name of its own")
-    if not price.is_finite() or price <= 0:
-        raise PriceError(f"{where}: price_per_gpu_hour is {price}; it must be above 0")
+    if not re.fullmatch("[A-Z]{3}", values["currency"]):
+        raise PriceError(
+            f"{where}: currency is {values['currency'][:20]!r}; write its three letters, like USD"
+        )
+    if not price.is_finite() or not 0 < price <= MOST_PRICE:
+        raise PriceError(
+            f"{where}: price_per_gpu_hour is {price}; it must be above 0 and at most {MOST_PRICE}"
+        )
     for name in _NUMBERS:
         least = 0.0 if name == "minimum_seconds" else sys.float_info.min
         if not least <= numbers[name] < math.inf:

@@ -10,11 +10,15 @@ from lightmeter.replay import Floats
 from lightmeter.units import counted, show_duration, show_money, show_ratio
 from planner import certainty
 from planner.certainty import DAY, Draws
+from planner.demand import Demand
 from planner.options import Option, OptionKind, Terms, cost, p95
 
 
 MIN_SPAN_SECONDS = DAY
 """Less history than one daily cycle says nothing about a month."""
+MIN_REQUESTS = certainty.MIN_JUDGED
+SAME_COST = 0.02
+"""Options within 2 % of the cheapest cost the same, for all that a month's history can tell."""
 NAMES = {
     OptionKind.DEDICATED: "GPUs of its own for each service",
     OptionKind.SHARED: "one shared pool",
@@ -45,19 +49,19 @@ class Recommendation:
 
 
 def recommend(
-    options: Sequence[Option], draws: Draws, terms: Terms, span_seconds: float
+    options: Sequence[Option], draws: Draws, terms: Terms, demand: Demand
 ) -> Recommendation:
     """Recommend the cheapest option that keeps the objective, if it is surely the cheapest.
 
-    Surely: the 95 % interval of its paired cost difference to every other one excludes zero. Options
-    whose cost is the same in every resample are the same; the simpler one, listed first, wins.
+    Of options that cost the same to within `SAME_COST`, the one listed first, the simpler, stands for
+    them. Surely: the 95 % interval of its paired cost difference to every other one excludes zero.
     """
     case = _Case(tuple(options), draws, terms)
-    if span_seconds < MIN_SPAN_SECONDS:
-        return Recommendation(None, case.too_short(span_seconds))
+    if demand.span_seconds < MIN_SPAN_SECONDS or len(demand.arrivals) < MIN_REQUESTS:
+        return Recommendation(None, case.too_little(demand))
     if not case.meeting:
         return Recommendation(None, case.none_meets())
-    best = case.meeting[0]
+    best = case.simplest()
     rival = case.unsure(best)
     if rival is not None:
         return Recommendation(None, case.too_close(best, rival))
@@ -99,17 +103,20 @@ class _Case:
     def resampled(self, index: int) -> Floats:
         return self.months[index][1]
 
+    def simplest(self) -> int:
+        """Return the simplest of the options that cost no more than the cheapest, give or take."""
+        limit = self.hours(self.meeting[0]) * (1 + SAME_COST)
+        return min(index for index in self.meeting if self.hours(index) <= limit)
+
     def unsure(self, best: int) -> int | None:
-        """Return the cheapest other option that is not surely dearer, and not the same thing."""
-        differences = {
-            index: self.resampled(index) - self.resampled(best)
-            for index in self.meeting
-            if index != best
-        }
+        """Return the cheapest option that differs from the best and is not surely dearer."""
+        limit = self.hours(self.meeting[0]) * (1 + SAME_COST)
+        dearer = (index for index in self.meeting if self.hours(index) > limit)
+        differences = {index: self.resampled(index) - self.resampled(best) for index in dearer}
         close = (
             index
             for index, difference in differences.items()
-            if difference.any() and certainty.interval(difference)[0] <= 0
+            if certainty.interval(difference)[0] <= 0
         )
         return next(close, None)
 
@@ -124,7 +131,7 @@ class _Case:
                 round(self.hours(index) / self.hours(best), 6),
             )
             for index in self.meeting
-            if index != best
+            if self.hours(index) > self.hours(best)
         )
 
     def money(self, index: int) -> str:
@@ -151,7 +158,7 @@ class _Case:
         if not base.meets_slo:
             return f"{text}; dedicated GPUs, at most {base.gpus}, would miss it."
         return (
-            f"{text}; {base.gpus} dedicated GPUs would cost {self.money(self.base)}, "
+            f"{text}; {counted(base.gpus, 'dedicated GPU')} would cost {self.money(self.base)}, "
             f"so it saves {show_ratio(self.saving(best))}."
         )
 
@@ -170,9 +177,12 @@ class _Case:
             "Allow a longer wait, more GPUs (--max-gpus), or shorten starts and swaps."
         )
 
-    def too_short(self, span_seconds: float) -> str:
-        text = f"No advice yet: {show_duration(span_seconds)} of history is less than the day that a month is judged by."
+    def too_little(self, demand: Demand) -> str:
+        if demand.span_seconds < MIN_SPAN_SECONDS:
+            text = f"No advice yet: {show_duration(demand.span_seconds)} of history is less than the day that a month is judged by."
+        else:
+            text = f"No advice yet: {counted(len(demand.arrivals), 'request')} in {show_duration(demand.span_seconds)} are fewer than the {MIN_REQUESTS} that waits are judged by."
         if not self.meeting:
             return f"{text} In it, no option surely kept the objective."
-        index = self.meeting[0]
+        index = self.simplest()
         return f"{text} Were every hour like it, {self.name(index)} ({self.gpus(index)}, {self.terms.price.gpu}) would do for {self.money(index)} a month."

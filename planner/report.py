@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ def write(document: dict[str, Any], out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            partial = out / f".{name}.partial"
-            partial.write_text(content)
+            partial = out / f".{name}.{os.getpid()}"
+            partial.write_text(content, encoding="utf-8")
             partial.replace(out / name)
     except OSError as error:
         raise PlanError(

@@ -19,7 +19,7 @@ ROOMS = ("inference", "exporter", "alerts", "dashboards", "planner")
 BASE = ("errors", "units", "catalog", "rows", "journal")
 """The alphabet and the words, each of which may import those before it and nothing but Python."""
 METRIC = re.compile(r"\blightmeter_[a-z]|\bDCGM_FI_")
-CHILD_STARTERS = {"lightmeter/cli/child.py", "inference/pool.py"}
+CHILD_STARTERS = {"lightmeter/cli/child.py", "inference/process.py"}
 """They pass the environment on to a process that they start, and read nothing in it."""
 LOADED = """
 import importlib, sys

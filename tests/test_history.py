@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lightmeter import history
+from lightmeter import history, tables
 from lightmeter.errors import HistoryError
 from lightmeter.history import History
 from lightmeter.journal import Journal
@@ -39,7 +39,7 @@ def place(folder: Path, table: pa.Table) -> Path:
 
 def with_column(name: str, values: Any) -> pa.Table:
     """Make a table of two rows with one column changed or added."""
-    table = history.table_of(every(1, 2))
+    table = tables.table_of(every(1, 2))
     if name in table.column_names:
         return table.set_column(table.column_names.index(name), name, pa.array(values))
     return table.append_column(name, pa.array(values))
@@ -200,7 +200,7 @@ def test_zones(zone: str | None, tmp_path: Path) -> None:
 def test_absent_columns(tmp_path: Path) -> None:
     """A file may lack columns that its source does not know; they are unknown."""
     needed = ["request_id", "arrived_at", "service", "service_seconds", "outcome"]
-    place(tmp_path, history.table_of(every(1, 2)).select(needed))
+    place(tmp_path, tables.table_of(every(1, 2)).select(needed))
     (table,) = History(tmp_path).tables()
 
     assert list(COLUMNS) == table.column_names
@@ -212,8 +212,8 @@ def test_absent_columns(tmp_path: Path) -> None:
     [
         (with_column("tennant", ["a", "b"]), "'tennant' is no usage column; did you mean 'tenant'"),
         (with_column("zzz", ["a", "b"]), "'zzz' is no usage column"),
-        (history.table_of([row(0.0)]).drop(["service"]), "column 'service' is missing"),
-        (history.table_of([row(0.0)]).drop(["arrived_at"]), "column 'arrived_at' is missing"),
+        (tables.table_of([row(0.0)]).drop(["service"]), "column 'service' is missing"),
+        (tables.table_of([row(0.0)]).drop(["arrived_at"]), "column 'arrived_at' is missing"),
         (with_column("request_id", ["a", None]), "column 'request_id' has empty values"),
         (with_column("arrived_at", [START, None]), "column 'arrived_at' has empty values"),
         (with_column("queue_seconds", ["a", "b"]), "wrong type or size"),
@@ -233,7 +233,7 @@ def test_wrong_table(table: pa.Table, words: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kept", [0, 4, 1000, -1])
 def test_corrupt(kept: int, tmp_path: Path) -> None:
     """A Parquet file that is cut short is refused by name, with what to do."""
-    path = place(tmp_path, history.table_of([row(0.0)]))
+    path = place(tmp_path, tables.table_of([row(0.0)]))
     path.write_bytes(path.read_bytes()[:kept])
 
     assert f"history file {str(path)!r} is damaged or no Parquet file; move it aside to go on" == refusal(tmp_path)  # fmt: skip
@@ -241,7 +241,7 @@ def test_corrupt(kept: int, tmp_path: Path) -> None:
 
 def test_damaged(tmp_path: Path) -> None:
     """A Parquet file with damaged bytes inside is refused by name."""
-    path = place(tmp_path, history.table_of(every(1.7, 2000)))
+    path = place(tmp_path, tables.table_of(every(1.7, 2000)))
     content = bytearray(path.read_bytes())
     content[100:3000] = bytes(255 - byte for byte in content[100:3000])
     path.write_bytes(content)

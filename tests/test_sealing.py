@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import dataset
 
-from lightmeter import history, journal
+from lightmeter import history, journal, tables
 from lightmeter.history import History
 from lightmeter.journal import Journal
 from lightmeter.rows import MEASURES, UsageRow
@@ -179,7 +179,7 @@ def test_quiet(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 def test_written_again(tmp_path: Path) -> None:
     """The same import twice is the same history."""
     for _ in range(2):
-        assert 5 == history.write(history.table_of(every(1, 5)), tmp_path, "trace")
+        assert 5 == history.write(tables.table_of(every(1, 5)), tmp_path, "trace")
 
     assert 5 == History(tmp_path).summary()["rows"]
     assert not list(tmp_path.glob("*/.*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import sys
 from pathlib import Path
@@ -99,6 +100,9 @@ def root(ctx: click.Context, /, config: Path | None, verbose: bool) -> None:  # 
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run one command; every failure is one line on stderr and the exit code of its kind."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter is no failure
     try:
         code = root.main(args, prog_name="lightmeter", standalone_mode=False)
     except LightmeterError as error:
@@ -108,6 +112,8 @@ def main(args: list[str] | None = None) -> NoReturn:
         sys.exit(2)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
+    except OSError as error:  # what ours are is translated where it happens: this is our output
+        _fail(f"the output cannot be written: {error.strerror or error}", 3)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except SystemExit:  # click's way out: a completion is done, or the reader has seen enough

@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
@@ -30,7 +32,8 @@ class Child:
         Raises:
             InputError: the log cannot be written.
         """
-        self.log = settings.data / "logs" / "serve.log"
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        self.log = settings.data / "logs" / f"serve-{stamp}-{os.getpid()}.log"
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             output = self.log.open("wb")
@@ -92,13 +95,17 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def free_port(host: str, wanted: int, option: str, *, move: bool) -> int:
+def free_port(host: str, wanted: int, option: str, *, move: bool, taken: Iterable[int] = ()) -> int:
     """Return the wanted port if it can be listened on; else, where it may ``move``, a free one.
+
+    ``taken`` are ports already given away.
 
     Raises:
         PortError: it cannot be listened on and was asked for.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if wanted in taken and move:
+        return free_port(host, 0, option, move=False)
     try:
         with socket.create_server((host, wanted), family=family) as probe:
             return int(probe.getsockname()[1])

@@ -42,6 +42,18 @@ def command(ctx: click.Context, /, history: Path, out: Path, **options: Any) -> 
         show_plan(document, out)
 
 
+def check_plan(settings: Plan) -> None:
+    """Refuse an objective, price table or SKU now rather than after an hour of serving.
+
+    Raises:
+        PlanError, PriceError: naming what is not understood.
+    """
+    from planner import prices, slo
+
+    slo.parse(settings.slo)
+    prices.pick(prices.load(settings.prices), settings.sku)
+
+
 def make_plan(
     folder: Path,
     settings: Plan,

@@ -19,7 +19,7 @@ import httpx
 from lightmeter.cli import live
 from lightmeter.cli.child import Child, free_port
 from lightmeter.cli.options import as_json, settings_options, settle, sources
-from lightmeter.cli.plan_ import make_plan, show_plan
+from lightmeter.cli.plan_ import check_plan, make_plan, show_plan
 from lightmeter.configuration import resolve
 from lightmeter.errors import HistoryError, PlanError, ServerError
 from lightmeter.settings import Plan, Serve, Up
@@ -49,6 +49,7 @@ def command(ctx: click.Context, /, as_json: bool, **options: Any) -> None:  # no
     """
     up = settle(ctx, Up, options)
     plan = settle(ctx, Plan, {})
+    check_plan(plan)
 
     def tell(text: str) -> None:
         click.echo(text, err=as_json)
@@ -57,14 +58,15 @@ def command(ctx: click.Context, /, as_json: bool, **options: Any) -> None:  # no
     began = datetime.now(UTC)
     _run(up, serve, tell)
     out = serve.data / "report"
+    document: dict[str, Any] | None
     try:
         document = make_plan(serve.data / "history", plan, out, since=began)
     except (HistoryError, PlanError) as error:
         tell(f"\nNo plan: {error}")
-        return
+        document = None
     if as_json:
         click.echo(json.dumps(document, indent=2))
-    else:
+    elif document:
         click.echo("\nThe cost plan of what was just seen\n")
         show_plan(document, out)
 
@@ -84,7 +86,9 @@ def _with_free_ports(
         if value.key not in ("port", "metrics_port"):
             continue
         name = value.key.replace("_", "-")
-        port = free_port(serve.host, value.value, name, move=value.origin == "default")
+        port = free_port(
+            serve.host, value.value, name, move=value.origin == "default", taken=moved.values()
+        )
         moved[value.key] = port
         if value.value not in (port, 0):
             tell(f"port {value.value} is taken, using {port} for --{name}")
@@ -200,6 +204,7 @@ async def _show(
             child.check()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), min(REFRESH_SECONDS, end - time.monotonic()))
+            child.check()
             now = await _scrape(client, addresses)
             rows = live.figures(first, last, now)
             if screen:

@@ -85,8 +85,8 @@ def test_left_out() -> None:
     """Rows without a service or without GPU time are counted, not planned; failures are planned."""
     usage = [
         row(0.0),
-        row(1.0, None, outcome="shed"),
-        row(2.0, 0.0, outcome="cancelled"),
+        row(1.0, None, outcome="invalid"),
+        row(2.0, 0.0),
         row(3.0, service=None),
         row(4.0, outcome="error"),
         row(5.0, outcome=None),
@@ -185,3 +185,29 @@ def test_describe() -> None:
 def test_clock() -> None:
     """A history without a month keeps its place in the day, in UTC."""
     assert datetime(2026, 10, 1, 0, 0, 50, tzinfo=UTC) == demand_of([row(50.0)]).start
+
+
+def test_refused() -> None:
+    """Requests that were shed, timed out or left count as demand, with their service's median."""
+    served = [row(float(at), seconds) for at, seconds in enumerate((2.0, 4.0, 9.0))]
+    lost = [
+        row(10.0 + at, None, outcome=name)
+        for at, name in enumerate(("shed", "timeout", "cancelled"))
+    ]
+    invalid, stranger = (
+        row(20.0, None, outcome="invalid"),
+        row(21.0, None, outcome="shed", service="z"),
+    )
+    found = demand_of([*served, *lost, invalid, stranger], days=1)
+
+    assert [2.0, 4.0, 9.0, 4.0, 4.0, 4.0] == found.seconds.tolist()
+    assert (3, 2) == (found.refused, found.left_out)
+    assert [1, 1, 1, 0, 0, 0] == found.images.tolist()
+
+
+def test_clipped() -> None:
+    """GPU time counts as far as it lies within the window that is judged."""
+    found = demand_of([row(0.0, 10.0), row(DAY - 5.0, 3 * DAY)], days=1)
+
+    assert [10.0, 5.0] == found.seconds.tolist()
+    assert found.busy_gpus < 1

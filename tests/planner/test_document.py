@@ -49,8 +49,9 @@ def test_keys() -> None:
     assert {"kind", "option", "saving_ratio", "saving_ci", "reason", "flips_when"} <= PLAN[
         "recommendation"
     ].keys()
-    assert PLAN["recommendation"]["flips_when"]
-    assert all({"what", "at"} <= flip.keys() for flip in PLAN["recommendation"]["flips_when"])
+    busy = plans.document(every(60.0, 2000, seconds=20.0), slo="p95_wait=1s")["recommendation"]
+    assert busy["flips_when"]
+    assert all({"what", "at"} <= flip.keys() for flip in busy["flips_when"])
 
 
 def test_option_keys() -> None:
@@ -173,11 +174,23 @@ def test_utilization() -> None:
 
 def test_evidence() -> None:
     """The document says what it was made from."""
-    found = plans.document([*USAGE, row(5.0, None, outcome="shed")])["generated_from"]
+    found = plans.document(
+        [*USAGE, row(5.0, None, outcome="shed"), row(6.0, None, outcome="invalid")]
+    )["generated_from"]
 
-    assert {"history": "test", "rows": 431, "requests": 430, "rows_left_out": 1} == {
-        key: found[key] for key in ("history", "rows", "requests", "rows_left_out")
+    assert {
+        "history": "test",
+        "rows": 432,
+        "requests": 431,
+        "requests_refused": 1,
+        "rows_left_out": 1,
+    } == {
+        key: found[key]
+        for key in ("history", "rows", "requests", "requests_refused", "rows_left_out")
     }
+    assert ["1 request (0.2 %) ended refused or given up, unserved; they count as demand"] == found[
+        "notes"
+    ]
     assert "2026-10-01T00:00:00+00:00" == found["first"]
     assert (199 * HOUR / 2 + 20, 200) == (found["span_seconds"], found["resamples"])
 
@@ -232,12 +245,20 @@ def test_too_large_for_the_gpu() -> None:
 
 def test_bad_questions() -> None:
     """A question that cannot be answered is refused with what to change."""
-    with pytest.raises(PlanError, match="2 services and --max-gpus is 1"):
-        plans.document(USAGE, max_gpus=1)
     with pytest.raises(PriceError, match="'l40s' is in no price table"):
         plans.document(USAGE, sku="l40s")
     with pytest.raises(PlanError, match="not understood at 'p95=3s'"):
         plans.document(USAGE, slo="p95=3s")
+
+
+def test_fewer_gpus_than_services() -> None:
+    """Where dedicated GPUs are more than allowed, that is no option, and the others still are."""
+    found = plans.document(USAGE, max_gpus=1, slo="p95_wait=2m", swap_seconds=5.0)
+    dedicated, shared, _ = found["options"]
+
+    assert (2, False) == (dedicated["gpus"], dedicated["meets_slo"])
+    assert (1, True) == (shared["gpus"], shared["meets_slo"])
+    assert "dedicated GPUs, at most 2, would miss it" in found["recommendation"]["reason"]
 
 
 def test_currency() -> None:

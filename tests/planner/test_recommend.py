@@ -37,7 +37,7 @@ def priced(kind: OptionKind, hours: float | Floats, *, meets: bool = True) -> Op
 
 def advise(*options: Option, days: float = 10.0) -> Recommendation:
     """Recommend among the options."""
-    return recommend(options, ten_days(), terms(), days * DAY)
+    return recommend(options, ten_days(), terms(), demand_of(every(HOUR, 240), days=days))
 
 
 def test_cheapest() -> None:
@@ -82,7 +82,7 @@ def test_far_enough() -> None:
 
 def test_paired() -> None:
     """An option that is a little cheaper on every single day is surely cheaper, noise or not."""
-    found = advise(priced(DEDICATED, 300.0), priced(SHARED, NOISY + 0.1), priced(ON_DEMAND, NOISY))
+    found = advise(priced(DEDICATED, 300.0), priced(SHARED, NOISY + 1.0), priced(ON_DEMAND, NOISY))
 
     assert 2 == found.option
 
@@ -106,6 +106,31 @@ def test_rival_that_misses() -> None:
 def test_same_cost() -> None:
     """Of two options that cost the same the simpler one, listed first, is advised."""
     assert 0 == advise(priced(DEDICATED, 24.0), priced(SHARED, 24.0)).option
+
+
+@pytest.mark.parametrize(("dearer", "option"), [(1.01, 0), (1.03, 1)])
+def test_immaterial(dearer: float, option: int) -> None:
+    """A saving of one percent does not pay for the less simple option; three percent do."""
+    assert option == advise(priced(DEDICATED, 24.0 * dearer), priced(SHARED, 24.0)).option
+
+
+def test_few_requests() -> None:
+    """Ninety requests in a month are too few for advice, and that is said."""
+    found = plans.document(every(8 * HOUR, 90))["recommendation"]
+
+    assert found["option"] is None
+    assert found["reason"].startswith("No advice yet: 90 requests in 29.7 days are fewer than")
+    assert plans.document(every(8 * HOUR, 100))["recommendation"]["option"] is not None
+
+
+def test_load_limit() -> None:
+    """The load that the GPUs bear is found: one every 60 s takes 20 s, so three times as many."""
+    flips = plans.document(every(60.0, 2000, seconds=20.0), slo="p95_wait=1s")["recommendation"][
+        "flips_when"
+    ]
+
+    [load] = [flip["at"] for flip in flips if flip["what"].startswith("load")]
+    assert load == pytest.approx(3.0, rel=0.02)
 
 
 def test_none_meets() -> None:
@@ -137,7 +162,7 @@ def test_price_flips() -> None:
     """At the price where the advice flips both options cost the same; exactly."""
     options = [priced(DEDICATED, 96.0), priced(SHARED, 24.0), priced(ON_DEMAND, NOISY + 60)]
     draws, here = ten_days(), terms()
-    found = recommend(options, draws, here, 10 * DAY)
+    found = recommend(options, draws, here, demand_of(every(HOUR, 240), days=10))
     hours = [option.monthly_hours(draws, here)[0] for option in options]
 
     assert ["shared over on_demand", "shared over dedicated"] == [
@@ -180,7 +205,7 @@ def test_swap_limit(swap: float, wait: float) -> None:
 
 def test_start_limit() -> None:
     """On-demand GPUs that start for every request miss as soon as a start takes longer."""
-    found = plans.document(every(5 * HOUR, 50), slo="p95_wait=30s", start_seconds=10)
+    found = plans.document(every(5 * HOUR, 150), slo="p95_wait=30s", start_seconds=10)
 
     assert "on_demand" == found["recommendation"]["kind"]
     at = limit(found, "seconds to start a GPU")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from lightmeter import history
+from lightmeter import history, tables
 from lightmeter.rows import UsageRow
 
 
@@ -36,11 +36,11 @@ def every(
 def frame(usage: Iterable[UsageRow]) -> pd.DataFrame:
     """Turn rows into the frame that a history would give, ordered by arrival."""
     ordered = sorted(usage, key=lambda one: one.arrived_at)
-    whole: pd.DataFrame = history.table_of(ordered).to_pandas()
+    whole: pd.DataFrame = tables.table_of(ordered).to_pandas()
     return whole
 
 
 def folder(path: Path, usage: Sequence[UsageRow], stem: str = "test") -> Path:
     """Write rows as a history folder."""
-    history.write(history.table_of(usage), path, stem)
+    history.write(tables.table_of(usage), path, stem)
     return path
