@@ -36,7 +36,7 @@ clean:
 	rm -rf $(VENV) dist build lightmeter-data
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv is missing: apt-get install python3-venv" >&2; exit 1; }
 
 $(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Making the environment in $(VENV); this downloads about 500 MB once."

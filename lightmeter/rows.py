@@ -157,7 +157,7 @@ def from_json(values: Mapping[str, Any], where: str) -> UsageRow:
     try:
         arrived = datetime.fromisoformat(values["arrived_at"])
         row = UsageRow(**{**values, "arrived_at": in_utc(arrived)})
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise HistoryError(f"{where}: not a usage row ({error}); see docs/history.md") from error
     return check(row, where)
 

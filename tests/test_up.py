@@ -153,3 +153,35 @@ def test_asked_port_taken(tmp_path: Path) -> None:
 
     assert 2 == process.returncode
     assert f"127.0.0.1:{port} is already in use" in err
+
+
+def test_bad_plan_setting(tmp_path: Path) -> None:
+    """An objective or SKU that the plan would refuse is refused before anything is served."""
+    command = [sys.executable, "-P", "-m", "lightmeter.cli", "up", "--data", str(tmp_path / "data")]
+    environment = clean_environment(LIGHTMETER_PLAN_SLO="p95=soon")
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
+    )
+
+    assert 2 == run.returncode
+    assert 1 == len(run.stderr.splitlines())
+    assert not (tmp_path / "data").exists()
+
+
+def test_backlog_does_not_hold(tmp_path: Path) -> None:
+    """Ctrl-C ends at once even with a queue full of slow work, which is given up."""
+    (tmp_path / "lightmeter.toml").write_text(
+        "[serve]\nsteps = 1000\nmax_steps = 1000\nbatch = 1\n"
+    )
+    with start(
+        tmp_path, *free_ports(), "--model", "still", "--duration", "300", "--load", "20"
+    ) as process:
+        lines = process.stdout
+        assert lines is not None
+        while "in flight: 0, 0" in (line := lines.readline()) or "in flight" not in line:
+            pass
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)  # twenty slow pictures and more were waiting
+
+    assert 0 == process.returncode, err
+    assert "plan" in out

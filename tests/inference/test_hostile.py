@@ -1,0 +1,132 @@
+"""Clients and circumstances that mean no good."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from lightmeter import catalog
+from lightmeter.history import History
+from support.server import Server, eventually
+
+
+LONG: dict[str, Any] = {"num_inference_steps": 200, "size": "16x16"}
+ALLOWED = ("--max-steps", "200")
+HALF = (
+    b"POST /v1/images/generations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b'Content-Length: 100\r\n\r\n{"pr'
+)
+
+
+def connect(server: Server) -> socket.socket:
+    host, port = server.api.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)))
+
+
+def test_stuck_worker(tmp_path: Path) -> None:
+    """A worker that hangs is noticed after the deadline and replaced; the client is answered."""
+    with Server(tmp_path, *ALLOWED, "--deadline", "0.5") as server:
+        [worker] = server.ready().worker_pids()
+        psutil.Process(worker).suspend()
+        refused = server.post(LONG)
+        assert eventually(lambda: server.worker_pids() not in ([], [worker]), seconds=40)
+        assert eventually(lambda: server.client.get("/readyz").status_code == 200)
+        after = server.post()
+
+    assert (504, 200) == (refused.status_code, after.status_code)
+
+
+def test_signal_to_all(tmp_path: Path) -> None:
+    """SIGTERM to the whole group, as systemd sends it, lets the accepted work finish."""
+    answers: list[int] = []
+    with Server(tmp_path, *ALLOWED) as server:
+        server.ready()
+        asking = threading.Thread(target=lambda: answers.append(server.post(LONG).status_code))
+        asking.start()
+        assert eventually(lambda: server.value(catalog.IN_FLIGHT) == 1)
+        for process in [*server.worker_pids(), server.process.pid]:
+            os.kill(process, signal.SIGTERM)
+        asking.join()
+
+        assert 0 == server.process.wait(30)
+    assert [200] == answers
+
+
+def test_half_a_body(tmp_path: Path) -> None:
+    """A client that goes in the middle of its request leaves a row, and no noise in the log."""
+    with Server(tmp_path) as server:
+        server.ready()
+        for _ in range(5):
+            with connect(server) as client:
+                client.sendall(HALF)
+                time.sleep(0.05)
+        assert eventually(lambda: History(server.history).summary()["rows"] == 5)
+        log = "".join(server.log)
+        after = server.post()
+
+    assert 200 == after.status_code
+    assert "Traceback" not in log
+    assert {"cancelled": 5, "ok": 1} == History(tmp_path / "history").summary()["outcomes"]
+
+
+def test_too_large_row(tmp_path: Path) -> None:
+    """A request refused for its size is a row and a count like every other."""
+    with Server(tmp_path) as server:
+        refused = server.ready().client.post("/v1/images/generations", content=b" " * 2_000_000)
+
+    assert 413 == refused.status_code
+    assert {"invalid": 1} == History(tmp_path / "history").summary()["outcomes"]
+
+
+def test_many_connections(tmp_path: Path) -> None:
+    """Hundreds of idle and half-open connections do not keep anybody else from being served."""
+    with Server(tmp_path) as server:
+        server.ready()
+        idle = [connect(server) for _ in range(300)]
+        for client in idle[:150]:
+            client.sendall(HALF)
+        answer = server.post()
+        for client in idle:
+            client.close()
+
+    assert 200 == answer.status_code
+
+
+def test_unknown_size_offers_nothing(tmp_path: Path) -> None:
+    """Before the model is loaded its default size is unknown, and no work is made up for it."""
+    with Server(tmp_path, model="tiny") as server:
+        assert 503 == server.post().status_code
+        offered = server.value(catalog.OFFERED_WORK)
+    rows = History(tmp_path / "history").frame(["width"])
+
+    assert 0 == offered
+    assert rows["width"].isna().all()
+
+
+def test_other_routes(tmp_path: Path) -> None:
+    """An unknown route or method is answered in the same form as every other error."""
+    with Server(tmp_path) as server:
+        missing = server.ready().client.get("/v1/nothing")
+        wrong = server.client.get("/v1/images/generations")
+        head = server.client.head("/healthz")
+
+    assert (404, 405, 200) == (missing.status_code, wrong.status_code, head.status_code)
+    assert {"message", "type", "param", "code"} == set(missing.json()["error"])
+    assert "405" == wrong.json()["error"]["code"]
+
+
+def test_last_seed(tmp_path: Path) -> None:
+    """The pictures of a request have seeds that the next request could name."""
+    with Server(tmp_path) as server:
+        fits = server.ready().post(seed=2**63 - 2, n=2)
+        over = server.post(seed=2**63 - 1, n=2)
+
+    assert [2**63 - 2, 2**63 - 1] == [entry["seed"] for entry in fits.json()["data"]]
+    assert (422, "seed") == (over.status_code, over.json()["error"]["param"])
