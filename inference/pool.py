@@ -113,10 +113,9 @@ class Pool:
         sides = (int(worker.facts["default_side"]) for worker in self.workers if worker.facts)
         return next(sides, None)
 
-    def predicted_wait(self, work: float = 0.0) -> float:
-        """Seconds until a request that arrives now would start, after ``work`` ahead of it."""
-        ahead = self._queue.work + work
-        return self.pace.predict(ahead) / max(self.able, 1)
+    def predicted_wait(self) -> float:
+        """Seconds until a request that arrives now would start."""
+        return self.pace.predict(self._queue.work) / max(self.able, 1)
 
     async def _keep(self, worker: Worker) -> None:
         """Run one worker for ever: start, serve, and start again after a death."""

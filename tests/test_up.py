@@ -24,6 +24,11 @@ def start(data: Path, *options: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+def wait_for(process: subprocess.Popen[str], pattern: str) -> None:
+    """Read the output up to a line with the pattern; fail where it ends without one."""
+    assert any(re.search(pattern, line) for line in process.stdout or ())
+
+
 def free_ports() -> list[str]:
     with (
         socket.create_server(("127.0.0.1", 0)) as one,
@@ -80,10 +85,7 @@ def test_interrupt(tmp_path: Path) -> None:
     with start(
         tmp_path, *free_ports(), "--model", "still", "--duration", "300", "--load", "10"
     ) as process:
-        lines = process.stdout
-        assert lines is not None
-        while "requests answered" not in lines.readline():
-            pass
+        wait_for(process, "requests answered")
         family = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
@@ -97,10 +99,7 @@ def test_interrupt(tmp_path: Path) -> None:
 def test_killed(tmp_path: Path) -> None:
     """Killed with SIGKILL, it takes the server and its workers along."""
     with start(tmp_path, *free_ports(), "--model", "still", "--duration", "300") as process:
-        lines = process.stdout
-        assert lines is not None
-        while "requests answered" not in lines.readline():
-            pass
+        wait_for(process, "requests answered")
         family = psutil.Process(process.pid).children(recursive=True)
         process.kill()
 
@@ -176,10 +175,7 @@ def test_backlog_does_not_hold(tmp_path: Path) -> None:
     with start(
         tmp_path, *free_ports(), "--model", "still", "--duration", "300", "--load", "20"
     ) as process:
-        lines = process.stdout
-        assert lines is not None
-        while "in flight: 0, 0" in (line := lines.readline()) or "in flight" not in line:
-            pass
+        wait_for(process, r"in flight: [1-9]")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)  # twenty slow pictures and more were waiting
 

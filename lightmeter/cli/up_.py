@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import signal
 import sys
 import time
@@ -23,7 +24,7 @@ from lightmeter.cli.plan_ import check_plan, make_plan, show_plan
 from lightmeter.configuration import resolve
 from lightmeter.errors import HistoryError, PlanError, ServerError
 from lightmeter.settings import Plan, Serve, Up
-from lightmeter.units import url
+from lightmeter.units import show_duration, url
 
 
 SECONDS_WITHOUT_TERMINAL = 60.0
@@ -132,8 +133,10 @@ async def _session(
         await _until_ready(client, child, addresses, stop)
         if stop.is_set():
             return
+        until = "Ctrl-C" if math.isinf(seconds) else f"{show_duration(seconds)} have passed"
         tell(
-            f"\nReady after {time.monotonic() - began:.1f} s.\n{_table(serve, addresses, child)}\n"
+            f"\nReady after {time.monotonic() - began:.1f} s. "
+            f"Runs until {until}, then prints the cost plan.\n{_table(serve, addresses, child)}\n"
         )
         async with _load(addresses.api, up.load, stop):
             await _show(client, child, addresses, stop=stop, seconds=seconds, tell=tell)
