@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ from inference.engine import Engine, Job, Loaded, OutOfMemory, Stopped, warmup_j
 from lightmeter.catalog import LoadPhase
 
 
+_log = logging.getLogger(__name__)
 STILL = "still"
 TINY = "tiny"
 
@@ -125,6 +127,7 @@ def _answer(engine: Engine, jobs: list[Job], given_up: Callable[[], bool]) -> by
     except OutOfMemory as error:
         return wire.pack({"kind": "oom", "error": _one_line(error)})
     except Exception as error:  # noqa: BLE001  (process edge: one bad job must not end the worker)
+        _log.exception("the model failed")  # the API counts it; the trace is for who mends it
         return wire.pack({"kind": "error", "error": _one_line(error)})
     header = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     pixels = header.pop("pixels")

@@ -6,6 +6,7 @@ import ast
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,14 +14,17 @@ from pathlib import Path
 import click
 import pytest
 
+from inference.zimage import build_tiny
 from lightmeter import cli
-from lightmeter.catalog import CATALOG
+from lightmeter.catalog import CATALOG, REQUESTS
 from lightmeter.cli import COMMANDS
 from lightmeter.configuration import variable
 from lightmeter.rows import COLUMNS
 from lightmeter.settings import SECTIONS
 from support import gentd26
 from support.cli import clean_environment
+from support.debian import need
+from support.server import eventually
 
 
 ROOT = Path(__file__).parents[1]
@@ -141,6 +145,42 @@ def test_readme_runs(tmp_path: Path) -> None:
 
     assert 2 == len(lines)
     assert (tmp_path / "report" / "report.html").exists()
+
+
+def free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_readme_serves(tmp_path: Path) -> None:
+    """The README's serving commands run as printed, in order, on the default ports."""
+    curl = need("curl", "curl")
+    if not free(7860) or not free(7861):
+        pytest.skip("port 7860 or 7861, the defaults that the README names, is taken")
+    build_tiny(tmp_path / "Z-Image-Turbo")
+    lines = console_lines()
+    begin = lines.index("lightmeter serve --model ./Z-Image-Turbo")
+    scripts = Path(sys.executable).parent
+    environment = clean_environment(
+        PATH=f"{scripts}{os.pathsep}{Path(curl).parent}{os.pathsep}{os.environ['PATH']}"
+    )
+    serving = subprocess.Popen(
+        shlex.split(lines[begin]), cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )  # fmt: skip
+    with serving:
+        assert eventually(lambda: subprocess.run([curl, "-sf", "localhost:7860/readyz"], check=False, stdout=subprocess.DEVNULL).returncode == 0, seconds=60)  # fmt: skip
+        runs = [
+            subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+            for line in lines[begin + 1 :]
+        ]  # fmt: skip
+        serving.terminate()
+
+    assert [0] * 4 == [run.returncode for run in runs]
+    assert '"b64_json":' in runs[0].stdout
+    assert REQUESTS.name in runs[1].stdout
+    assert "1  ok" in runs[2].stdout
+    assert "No advice yet" in runs[3].stdout
 
 
 def test_no_leaks() -> None:
