@@ -3,6 +3,7 @@
 ``DIR/date=YYYY-MM-DD/*.parquet`` holds what is sealed, ``DIR/_journal/*.jsonl`` what is not yet.
 Sealing a journal writes ``date=.../STEM.parquet`` for each of its days and then removes it. A crash
 in between leaves both; a reader that finds the Parquet file skips those rows of the journal.
+``DIR/_late/*.jsonl`` holds the ratings, which are laid over the ``feedback`` column when it is read.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lightmeter import journal, rows
+from lightmeter import journal, late, rows
 from lightmeter.errors import HistoryError, explain
-from lightmeter.tables import fitted, table_of, validated
+from lightmeter.tables import fitted, rated, table_of, validated
 
 
 _log = logging.getLogger(__name__)
@@ -138,6 +139,18 @@ class History:
             HistoryError: a file is unreadable, has wrong columns or an invalid row.
         """
         wanted = list(columns or rows.COLUMNS)
+        stars = self._stars() if "feedback" in wanted else {}
+        for table in self._stored():
+            yield rated(table, stars).select(wanted)
+
+    def _stars(self) -> dict[str, int]:
+        """Read the ratings that came after the answers: stars by request id."""
+        found = late.ratings(self.folder)
+        self.notes += [note for note in found.notes if note not in self.notes]
+        return {name: rating.score for name, rating in found.newest.items()}
+
+    def _stored(self) -> Iterator[pa.Table]:
+        """Yield what journals and Parquet files say, each a validated table of `SCHEMA`."""
         unsealed = [(path, self._scan(path)) for path in journal.journals(self.folder)]
         files = self._files()  # listed after the journals are read: a seal meanwhile loses nothing
         sealed = {(path.parent.name, path.stem) for path in files}
@@ -146,9 +159,9 @@ class History:
                 row for row in usage if (f"date={row.arrived_at:%Y-%m-%d}", path.stem) not in sealed
             ]
             if kept:
-                yield table_of(kept).select(wanted)
+                yield table_of(kept)
         for path in files:
-            yield _read_file(path).select(wanted)
+            yield _read_file(path)
 
     def _scan(self, path: Path) -> list[rows.UsageRow]:
         try:
@@ -185,14 +198,19 @@ class History:
         return whole.sort_values("arrived_at", kind="stable", ignore_index=True)
 
     def summary(self) -> dict[str, Any]:
-        """Count the rows: in all, for each service and outcome, with first and last arrival."""
+        """Count the rows: in all, for each service and outcome; the ratings; first, last arrival."""
         services: Counter[str] = Counter()
         outcomes: Counter[str] = Counter()
+        given: Counter[str] = Counter()
+        stars: Counter[str] = Counter()
         arrivals: list[datetime] = []
-        for table in self.tables(["arrived_at", "service", "outcome"]):
+        for table in self.tables(["arrived_at", "service", "outcome", "feedback"]):
             for name, counter in (("service", services), ("outcome", outcomes)):
                 for entry in pc.value_counts(table[name]).to_pylist():
                     counter[entry["values"] or UNKNOWN] += entry["counts"]
+            for name, count, total in _ratings(table):
+                given[name] += count
+                stars[name] += total
             arrivals += _bounds(table)
         return {
             "rows": services.total(),
@@ -200,7 +218,19 @@ class History:
             "last": max(arrivals).isoformat() if arrivals else None,
             "services": dict(services.most_common()),
             "outcomes": dict(outcomes.most_common()),
+            "feedback": {
+                name: {"ratings": count, "mean_stars": stars[name] / count}
+                for name, count in given.most_common()
+            },
         }
+
+
+def _ratings(table: pa.Table) -> Iterator[tuple[str, int, int]]:
+    """Yield each rated service of a table with its ratings and the sum of their stars."""
+    rated_rows = table.filter(pc.is_valid(table["feedback"]))
+    groups = rated_rows.group_by("service").aggregate([("feedback", "count"), ("feedback", "sum")])
+    for group in groups.to_pylist():
+        yield group["service"] or UNKNOWN, group["feedback_count"], group["feedback_sum"]
 
 
 def _bounds(table: pa.Table) -> list[datetime]:

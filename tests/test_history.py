@@ -126,6 +126,7 @@ def test_summary(tmp_path: Path) -> None:
         "last": "2026-10-01T00:00:02+00:00",
         "services": {"a": 3, "unknown": 2},
         "outcomes": {"ok": 3, "shed": 1, "unknown": 1},
+        "feedback": {},
     } == History(tmp_path).summary()
 
 

@@ -49,7 +49,7 @@ def import_(format_: str, source: Path, out: Path, as_json: bool) -> None:  # no
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @as_json
 def show(folder: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Count the rows of a history folder: in all, and for each service and outcome."""
+    """Count the rows of a history folder: in all, and for each service and outcome; mean ratings."""
     from lightmeter.history import History
 
     history = History(folder)
@@ -66,8 +66,13 @@ def _show(summary: dict[str, Any], most: int = 12) -> None:
     click.echo(f"rows      {summary['rows']}")
     click.echo(f"first     {summary['first']}")
     click.echo(f"last      {summary['last']}")
-    for kind in ("services", "outcomes"):
-        for index, (name, count) in enumerate(list(summary[kind].items())[:most]):
+    rated = {
+        f"{name}, {given['mean_stars']:.2f} stars on average": given["ratings"]
+        for name, given in summary["feedback"].items()
+    }
+    for kind in ("services", "outcomes", "feedback"):
+        counts = rated if kind == "feedback" else summary[kind]
+        for index, (name, count) in enumerate(list(counts.items())[:most]):
             click.echo(f"{kind if index == 0 else '':9} {count:>9}  {name}")
-        if len(summary[kind]) > most:
-            click.echo(f"{'':9} {'':9}  and {len(summary[kind]) - most} more; --json lists all")
+        if len(counts) > most:
+            click.echo(f"{'':9} {'':9}  and {len(counts) - most} more; --json lists all")
