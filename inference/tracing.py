@@ -1,0 +1,179 @@
+"""A request's place in a trace: W3C context in and out, spans where somebody collects them.
+
+The context costs a few microseconds and is always there, so that exemplars, logs and the answer
+carry its ids. Spans are made by `inference.otlp`, which is imported only where `configured` says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lightmeter.catalog import Outcome, Priority, Stage
+
+
+_log = logging.getLogger(__name__)
+Headers = Iterable[tuple[bytes, bytes]]
+"""Header lines as ASGI has them: names in lower case."""
+HEADER = "traceparent"
+_CALLER = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_SAMPLED = 0x01
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asked, by the W3C headers of its request (https://www.w3.org/TR/trace-context/)."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool
+    state: str = ""
+    """Its ``tracestate``, lists from several header lines joined."""
+
+
+@dataclass(frozen=True)
+class TraceContext:
+    """A request's own ids in lower-case hex, 32 and 16 digits; ``sampled`` where its spans are kept."""
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    sampled: bool
+
+    @property
+    def traceparent(self) -> str:
+        """Value of the header of that name."""
+        return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
+
+    @property
+    def exemplar(self) -> dict[str, str] | None:
+        """What a latency bucket remembers of the request; None where no trace would be found."""
+        return {"trace_id": self.trace_id} if self.sampled else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a finished request was. Times in seconds; what is not known is None or empty.
+
+    There is no prompt in it.
+    """
+
+    request_id: str
+    model: str
+    method: str
+    path: str
+    status: int
+    outcome: Outcome
+    seconds: float
+    """From the arrival to the answer."""
+    priority: Priority | None = None
+    width: int | None = None
+    height: int | None = None
+    images: int | None = None
+    seed: int | None = None
+    forwards: int | None = None
+    batch_size: int | None = None
+    gpu_seconds: float | None = None
+    """The request's own share of the batch."""
+    energy_joules: float | None = None
+    gpu_uuid: str | None = None
+    stages: Mapping[Stage, float] = field(default_factory=dict)
+    """Seconds by stage, in the order in which they came."""
+    steps: Sequence[float] = ()
+    """Seconds of each denoise step."""
+
+
+class Tracer(Protocol):
+    """Who gives requests their ids and may tell a collector of them."""
+
+    def begin(self, headers: Headers) -> TraceContext:
+        """Give a request that has just arrived its place in a trace."""
+        ...
+
+    def finish(self, context: TraceContext, facts: Facts) -> None:
+        """Take note of a finished request; never waits, never fails."""
+        ...
+
+    def close(self) -> None:
+        """Send what is left, within a bounded time."""
+        ...
+
+
+class NoTracer:
+    """Ids without spans, for where nobody collects them."""
+
+    def begin(self, headers: Headers) -> TraceContext:
+        """Continue the caller's trace; without one, a fresh trace that is not kept."""
+        caller = caller_of(headers)
+        span_id = os.urandom(8).hex()
+        if caller:
+            return TraceContext(caller.trace_id, span_id, caller.span_id, caller.sampled)
+        return TraceContext(os.urandom(16).hex(), span_id, None, sampled=False)
+
+    def finish(self, context: TraceContext, facts: Facts) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def caller_of(headers: Headers) -> Caller | None:
+    """Read who asked; None where the headers do not say it, or say it wrongly.
+
+    As the recommendation has it: exactly one ``traceparent``; of a later version only the part
+    that is known today; ids of nothing but zeros are none.
+    """
+    lines = [(name, value) for name, value in headers if name in (b"traceparent", b"tracestate")]
+    parents = [value.strip() for name, value in lines if name == b"traceparent"]
+    match = _CALLER.fullmatch(parents[0]) if len(parents) == 1 else None
+    if match is None:
+        return None
+    version, trace_id, span_id, flags, more = match.groups()
+    if version == b"ff" or (version == b"00" and more) or not (trace_id.strip(b"0") and span_id.strip(b"0")):  # fmt: skip
+        return None
+    state = b",".join(value.strip() for name, value in lines if name == b"tracestate")
+    return Caller(
+        trace_id.decode(), span_id.decode(), bool(int(flags, 16) & _SAMPLED), state.decode("latin-1")
+    )  # fmt: skip
+
+
+def configured(environ: Mapping[str, str]) -> bool:
+    """Tell whether the standard variables ask for traces that we can send.
+
+    An address or ``OTEL_TRACES_EXPORTER=otlp`` asks for them; OTLP over HTTP with protobuf is what
+    we speak (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
+    """
+
+    def said(name: str) -> str:
+        return environ.get(name, "").strip()
+
+    exporters = [word.strip().lower() for word in said("OTEL_TRACES_EXPORTER").split(",")]
+    address = said("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or said("OTEL_EXPORTER_OTLP_ENDPOINT")
+    if said("OTEL_SDK_DISABLED").lower() == "true" or (exporters == [""] and not address):
+        return False
+    if exporters != [""] and "otlp" not in exporters:
+        if exporters != ["none"]:
+            _log.warning("OTEL_TRACES_EXPORTER is %r, so no trace is sent; say otlp", exporters)
+        return False
+    protocol = said("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or said("OTEL_EXPORTER_OTLP_PROTOCOL")
+    if protocol not in ("", "http/protobuf"):
+        _log.warning("the OTLP protocol is %r, so no trace is sent; set OTEL_EXPORTER_OTLP_PROTOCOL to http/protobuf, and the address that goes with it", protocol)  # fmt: skip
+        return False
+    return True
+
+
+def open_tracer(environ: Mapping[str, str], service: str) -> Tracer:
+    """Return what the standard variables ask for; ``service`` names us where they do not."""
+    if not configured(environ):
+        return NoTracer()
+    from inference.otlp import OtlpTracer
+
+    try:
+        return OtlpTracer(service)
+    except ValueError as error:
+        _log.warning("no trace is sent: %s", error)
+        return NoTracer()
