@@ -12,6 +12,7 @@
     │   └── PlanError         a question that the planner cannot answer as asked
     └── OutsideError          exit code 3: something outside failed
         ├── ServerError       a server that we depend on is gone or refuses
+        ├── StoreError        the picture store is gone or refuses
         └── WorkerError       a worker process died or could not do its work
 
 A message says what is wrong, the value, and what to do, on one line.
@@ -68,6 +69,10 @@ class OutsideError(LightmeterError):
 
 class ServerError(OutsideError):
     """A server that we depend on is gone or refuses."""
+
+
+class StoreError(OutsideError):
+    """The picture store is gone or refuses."""
 
 
 class WorkerError(OutsideError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,6 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+@lru_cache(maxsize=8)
+def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Read addresses and networks that are separated by commas.
+
+    Raises:
+        ValueError: one is neither.
+    """
+    return tuple(ipaddress.ip_network(word.strip()) for word in text.split(",") if word.strip())
 
 
 class Section(BaseModel):
@@ -99,6 +111,48 @@ class Serve(Section):
         ge=1024,
         le=1_073_741_824,
     )
+    public_url: str = Field(
+        "",
+        description="Address under which clients reach this server, for the URLs in answers; empty takes it from each request.",
+        pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$",
+    )
+    trusted_proxy: str = Field(
+        "",
+        description="Addresses or networks of reverse proxies, separated by commas, or '*'; their X-Forwarded-Host, -Proto and -Prefix headers are believed.",
+    )
+    store: str = Field(
+        "",
+        description="Where pictures asked for as URLs are kept: a folder, or an fsspec URL (s3://bucket/prefix) that replicas share; empty means DATA/images.",
+    )
+    store_bytes: int = Field(
+        1_073_741_824, description="Most bytes in the store; the oldest go first.", ge=1, le=2**60
+    )
+    store_seconds: float = Field(
+        3600.0, description="Seconds that a picture stays in the store.", gt=0, le=31_536_000
+    )
+    replica: str = Field(
+        "",
+        description="Name of this server among its replicas, part of its job ids; empty means the host's name.",
+        pattern=r"^([a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?)?$",
+    )
+    jobs: int = Field(
+        1000, description="Finished jobs that are kept for their clients.", ge=1, le=1_000_000
+    )
+    jobs_bytes: int = Field(
+        67_108_864,
+        description="Most bytes of job results in memory; larger ones lie in the store.",
+        ge=0,
+        le=2**40,
+    )
+    jobs_seconds: float = Field(
+        3600.0, description="Seconds that a finished job is kept.", gt=0, le=31_536_000
+    )
+    feedback_seconds: float = Field(
+        5.0,
+        description="Longest search of the history for the request that a rating names.",
+        gt=0,
+        le=300,
+    )
     seal_rows: int = Field(
         5000, description="Rows after which the journal is sealed into Parquet.", ge=1, le=1_000_000
     )
@@ -106,6 +160,14 @@ class Serve(Section):
         default=False,
         description="Flush the journal to the disk before each answer, against loss of power.",
     )
+
+    @field_validator("trusted_proxy")
+    @classmethod
+    def _addresses(cls, value: str) -> str:
+        """Refuse what is no address, at the start and not at the first request."""
+        if value != "*":
+            networks(value)
+        return value
 
 
 class Up(Section):

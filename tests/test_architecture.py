@@ -77,13 +77,13 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 def swallowed(tree: ast.AST, lines: list[str]) -> list[int]:
-    """List the broad excepts that neither raise again nor give the linter and us a reason."""
+    """List the broad excepts that neither raise nor give the linter and us a reason."""
     return [
         node.lineno
         for node in ast.walk(tree)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or "Exception" in re.findall(r"\b(?:Base)?(Exception)\b", ast.unparse(node.type)))
-        and not (isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None)
+        and not isinstance(node.body[-1], ast.Raise)
         and not re.search(r"# noqa: BLE001  \(.+\)$", lines[node.lineno - 1])
     ]  # fmt: skip
 
