@@ -261,6 +261,7 @@ DECISIONS = _metric("scaler", "lightmeter_decisions_total", _C, "decisions", "Sc
 SIGNAL_AGE = _metric("scaler", "lightmeter_signal_age_seconds", _G, "seconds", "Age of each observed signal.", "signal")
 COLD_START = _metric("scaler", "lightmeter_cold_start_seconds", _H, "seconds", "From ordering a replica to its being ready.", buckets=COLD_START_BUCKETS)
 
+DCGM_ENERGY = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
 _DCGM = (
     ("DCGM_FI_DEV_GPU_UTIL", _G, "percent", "GPU utilisation."),
     ("DCGM_FI_DEV_MEM_COPY_UTIL", _G, "percent", "Memory-controller activity; this is not memory use."),
@@ -269,6 +270,7 @@ _DCGM = (
     ("DCGM_FI_DEV_FB_RESERVED", _G, "MiB", "Frame buffer reserved by the driver."),
     ("DCGM_FI_DEV_GPU_TEMP", _G, "celsius", "GPU temperature."),
     ("DCGM_FI_DEV_POWER_USAGE", _G, "watts", "Power draw."),
+    (DCGM_ENERGY, _C, "millijoules", "Energy drawn since the driver was loaded."),
     ("DCGM_FI_DEV_SM_CLOCK", _G, "MHz", "Multiprocessor clock."),
     ("DCGM_FI_PROF_GR_ENGINE_ACTIVE", _G, "ratio", "Share of time with the graphics or compute engine active."),
     ("DCGM_FI_PROF_SM_ACTIVE", _G, "ratio", "Share of time with work on the multiprocessors."),
