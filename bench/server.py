@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _build(folder: Path) -> None:
-    code = f"from pathlib import Path; from inference.zimage import build_tiny; build_tiny(Path({str(folder)!r}))"
+    code = f"from pathlib import Path; from inference.tinymodel import build_tiny; build_tiny(Path({str(folder)!r}))"
     common.run(sys.executable, "-c", code)
 
 

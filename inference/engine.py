@@ -39,12 +39,14 @@ class Job:
 class Result:
     """What came out of a batch, and what it took.
 
-    ``pixels`` is (images, height, width, 3) uint8, the pictures of all jobs in their order. ``stages`` and ``steps`` are seconds by
-    ``clock``; ``forwards`` counts what the transformer really executed. ``peak_vram_bytes`` is
-    None where there is no GPU.
+    ``pixels`` is (images, height, width, 3) uint8, the pictures of all jobs in their order; ``nan``
+    says of each whether the model gave it values that are no numbers. ``stages`` and ``steps`` are
+    seconds by ``clock``; ``forwards`` counts what the transformer really executed.
+    ``peak_vram_bytes`` is None where there is no GPU.
     """
 
     pixels: Pixels
+    nan: tuple[bool, ...]
     stages: dict[Stage, float]
     steps: tuple[float, ...]
     clock: Clock

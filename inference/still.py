@@ -42,6 +42,7 @@ class StillEngine:
         spent = time.perf_counter() - began
         return Result(
             pixels=pixels,
+            nan=(False,) * len(greys),
             stages={Stage.DENOISE: sum(steps), Stage.TRANSFER: spent - sum(steps)},
             steps=steps,
             clock=Clock.HOST,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from inference import still, wire, zimage
+from inference import still, tinymodel, wire, zimage
 from inference.engine import Engine, Job, Loaded, OutOfMemory, Stopped, warmup_job
 from lightmeter.catalog import LoadPhase
 
@@ -105,7 +105,7 @@ def _load(spec: Spec) -> Loaded:
     if model == TINY:
         model = spec.tiny
         if not (Path(model) / "model_index.json").exists():
-            zimage.build_tiny(Path(model))
+            tinymodel.build_tiny(Path(model))
     loaded = zimage.load(model, device=spec.device, index=spec.index, threads=spec.threads)
     warm = time.perf_counter()
     loaded.engine.generate([warmup_job(loaded.default_side, spec.steps)], lambda: False)

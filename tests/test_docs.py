@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-from inference.zimage import build_tiny
+from inference.tinymodel import build_tiny
 from lightmeter import cli
 from lightmeter.catalog import CATALOG, REQUESTS
 from lightmeter.cli import COMMANDS

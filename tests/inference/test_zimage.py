@@ -7,17 +7,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from inference import zimage
+from inference import tinymodel, zimage
+from inference.diffusion import DiffusionEngine
 from inference.engine import Job, Loaded, Stopped
+from inference.stopwatch import Stopwatch
 from lightmeter import catalog
-from lightmeter.catalog import GpuTime, LoadPhase, Stage
+from lightmeter.catalog import Clock, GpuTime, LoadPhase, Stage
 from support.cli import clean_environment
+from support.device import Device, DeviceEvent
 from support.server import Server, file, picture
 
 
@@ -29,7 +34,7 @@ def one_thread() -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "tiny"
-    zimage.build_tiny(path)
+    tinymodel.build_tiny(path)
     return path
 
 
@@ -169,3 +174,54 @@ def test_tiny_recipe(folder: Path) -> None:
     assert "ZImagePipeline" == index["_class_name"]
     assert ["diffusers", "ZImageTransformer2DModel"] == index["transformer"]
     assert "Qwen3Model" == index["text_encoder"][1]
+
+
+def test_device_clock(folder: Path) -> None:
+    """On a device with its own clock every step has its own time, and nothing is read too early."""
+    pipe = zimage.read(str(folder), torch.device("cpu"))
+    watch = Stopwatch(Clock.CUDA_EVENT, partial(DeviceEvent, Device(work_per_event=1)))
+    engine = DiffusionEngine(pipe, torch.device("cpu"), watch)
+    result = engine.generate([job(steps=5, images=2)], never)
+
+    assert Clock.CUDA_EVENT is result.clock
+    assert (0.001,) * 5 == pytest.approx(result.steps)
+    assert 0.005 == pytest.approx(result.stages[Stage.DENOISE])
+    assert 0.008 == pytest.approx(result.gpu_seconds) == pytest.approx(sum(result.stages.values()))
+    with pytest.raises(Stopped) as stopped:
+        engine.generate([job(steps=5)], lambda: True)
+    assert pytest.approx(0.002) == stopped.value.gpu_seconds
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_cuda_clock(folder: Path) -> None:
+    """On a GPU the times are the device's own, and the peak is that of the batch."""
+    engine = zimage.load(str(folder), device="cuda", index=0, threads=1).engine
+    large = engine.generate([job(width=512, height=512, images=2)], never)
+    small = engine.generate([job(steps=5)], never)
+
+    assert Clock.CUDA_EVENT is small.clock
+    assert (5, 5) == (small.forwards, len(small.steps))
+    assert all(seconds > 0 for seconds in small.steps)
+    assert sum(small.stages.values()) == pytest.approx(small.gpu_seconds)
+    assert 0 < (small.peak_vram_bytes or 0) < (large.peak_vram_bytes or 0)
+
+
+def test_nan(folder: Path) -> None:
+    """A picture that the model failed on is told from its healthy mates."""
+    pipe = zimage.read(str(folder), torch.device("cpu"))
+    engine = DiffusionEngine(pipe, torch.device("cpu"))
+    healthy = engine.generate([job(images=3)], never)
+    decode = pipe.vae.decode
+
+    def spoil(latents: torch.Tensor, **kwargs: Any) -> Any:
+        latents[1, 0, 0, 0] = torch.nan
+        latents[2] *= torch.inf
+        return decode(latents, **kwargs)
+
+    pipe.vae.decode = spoil
+    result = engine.generate([job(images=3)], never)
+
+    assert (False, False, False) == healthy.nan
+    assert (False, True, True) == result.nan
+    assert np.array_equal(healthy.pixels[0], result.pixels[0])

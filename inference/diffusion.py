@@ -1,0 +1,155 @@
+"""A diffusers pipeline as an engine: arguments in, marks along the way, pixels out.
+
+One pipeline belongs to one process and makes one call at a time: its scheduler keeps the step index
+on itself, so two threads in one pipeline break each other (huggingface/diffusers#3672, #7851).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from inference.engine import Job, OutOfMemory, Pixels, Result, Stopped
+from inference.stopwatch import Stopwatch, cuda_watch, host_watch
+from lightmeter.catalog import Stage
+
+
+class DiffusionEngine:
+    """A Z-Image pipeline on one device.
+
+    A mark is noted at the beginning, at the first forward, after each step, when the pictures are
+    decoded and when they are on the host.
+    """
+
+    def __init__(self, pipe: Any, device: Any, watch: Stopwatch | None = None) -> None:
+        self._pipe = pipe
+        self._device = device
+        self._watch = watch or (cuda_watch() if device.type == "cuda" else host_watch())
+        self._forwards = 0
+        self._finite: Any = None
+        self._stop: Callable[[], bool] = lambda: False
+        pipe.transformer.register_forward_pre_hook(self._before_forward)
+        pipe.vae.decode = self._decoding(pipe.vae.decode)
+
+    def generate(self, jobs: Sequence[Job], stop: Callable[[], bool]) -> Result:
+        """Run the pipeline once; picture i of a job is seeded ``seed + i``, whatever its mates.
+
+        Raises:
+            OutOfMemory: the batch does not fit; what it held is given back.
+            Stopped: ``stop`` said so after a step. (The pipeline's own interrupt flag would skip
+            the steps but still decode.)
+        """
+        import torch
+
+        self._stop = stop
+        try:
+            return self._run(jobs)
+        except Stopped:
+            self._pipe.maybe_free_model_hooks()
+            raise
+        except torch.OutOfMemoryError as error:
+            reason = str(error)
+        # Only now are the frames gone that held the batch's tensors.
+        self._pipe.maybe_free_model_hooks()
+        torch.cuda.empty_cache()
+        raise OutOfMemory(reason)
+
+    def _run(self, jobs: Sequence[Job]) -> Result:
+        import torch
+
+        self._forwards = 0
+        self._reset_peak()
+        self._watch.start()
+        with torch.inference_mode():
+            pictures = self._pipe(**self._arguments(jobs)).images
+            pixels = _to_pixels(pictures)
+        self._watch.mark()
+        began, first, *ends, decoded, ended = self._watch.read()
+        return Result(
+            pixels=pixels,
+            nan=tuple((~self._finite).tolist()),
+            stages={
+                Stage.TEXT_ENCODE: first - began,
+                Stage.DENOISE: ends[-1] - first,
+                Stage.VAE_DECODE: decoded - ends[-1],
+                Stage.TRANSFER: ended - decoded,
+            },
+            steps=tuple(np.diff([first, *ends]).tolist()),
+            clock=self._watch.clock,
+            forwards=self._forwards,
+            gpu_seconds=ended - began,
+            peak_vram_bytes=self._peak(),
+        )
+
+    def _arguments(self, jobs: Sequence[Job]) -> dict[str, Any]:
+        import torch
+
+        head = jobs[0]
+        pictures = [(job, index) for job in jobs for index in range(job.images)]
+        unwanted = [job.negative_prompt or "" for job, _ in pictures]
+        return {
+            # The pipeline rewrites the prompt list in place: every call gets a fresh one.
+            "prompt": [job.prompt for job, _ in pictures],
+            "negative_prompt": unwanted if head.guidance > 0 else None,
+            "width": head.width,
+            "height": head.height,
+            "num_inference_steps": head.steps,
+            "guidance_scale": head.guidance,
+            # CPU generators give the same noise on every kind of GPU.
+            "generator": [
+                torch.Generator("cpu").manual_seed((job.seed + index) % 2**63)
+                for job, index in pictures
+            ],
+            "callback_on_step_end": self._after_step,
+            "output_type": "pt",
+        }
+
+    def _before_forward(self, *_: Any) -> None:
+        self._forwards += 1
+        if self._forwards == 1:
+            self._watch.mark()
+
+    def _after_step(
+        self, _pipe: Any, _step: int, _at: Any, kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        self._watch.mark()
+        self._watch.keep_pace()
+        if self._stop():
+            raise Stopped(self._watch.read()[-1])
+        return kwargs
+
+    def _decoding(self, decode: Callable[..., Any]) -> Callable[..., Any]:
+        """Look at what the VAE decodes before it is clamped, which would hide an infinity."""
+
+        def decode_and_look(*args: Any, **kwargs: Any) -> Any:
+            decoded = decode(*args, **kwargs)
+            self._finite = decoded[0].float().sum(dim=(1, 2, 3)).isfinite()
+            self._watch.mark()
+            return decoded
+
+        return decode_and_look
+
+    def _reset_peak(self) -> None:
+        if self._device.type == "cuda":
+            import torch
+
+            torch.cuda.reset_peak_memory_stats(self._device)
+
+    def _peak(self) -> int | None:
+        """Bytes of live tensors; what the allocator holds also tells of larger batches before."""
+        if self._device.type != "cuda":
+            return None
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(self._device))
+
+
+def _to_pixels(pictures: Any) -> Pixels:
+    """Turn (n, 3, h, w) floats in 0..1 into (n, h, w, 3) uint8 on the host."""
+    import torch
+
+    scaled = (pictures.float() * 255).round_().clamp_(0, 255).nan_to_num_(0).to(torch.uint8)
+    pixels: Pixels = scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return pixels
