@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 
 from inference import wire
 from inference.engine import Job
-from inference.waiting import Batch, work_of
+from inference.tickets import Batch, work_of
 from lightmeter import catalog
 from lightmeter.catalog import (
     Clock,
@@ -71,9 +71,16 @@ class Instruments:
         self.in_flight = self._gauge(catalog.IN_FLIGHT)
 
     def watch(
-        self, depth: Callable[[Priority], int], workers: Callable[[WorkerState], int]
+        self,
+        *,
+        depth: Callable[[Priority], int],
+        workers: Callable[[WorkerState], int],
+        users: Callable[[], int],
+        balance: Callable[[], float],
     ) -> None:
         """Read the gauges from their owners at each scrape, so that they are never stale."""
+        self._gauge(catalog.ACTIVE_USERS).set_function(users)
+        self._gauge(catalog.BALANCE_RATIO).set_function(balance)
         for priority in Priority:
             self._gauge(catalog.QUEUE_DEPTH, priority).set_function(partial(depth, priority))
         for state in WorkerState:
@@ -87,11 +94,14 @@ class Instruments:
         """Count a request turned away."""
         self._shed[reason].inc()
 
-    def ended(self, outcome: Outcome, priority: Priority, seconds: float) -> None:
-        """Count an answered request; only served ones enter the latency."""
+    def ended(self, outcome: Outcome) -> None:
+        """Count a request that is decided."""
         self._requests[outcome].inc()
-        if outcome in (Outcome.OK, Outcome.ANOMALOUS):
-            self._duration[priority].observe(seconds)
+
+    def sent(self, priority: Priority, seconds: float, *, respond: float) -> None:
+        """Time a served request whose answer has left; refused ones never enter the latency."""
+        self._stages[Stage.RESPOND].observe(respond)
+        self._duration[priority].observe(seconds)
 
     def delivered(self, job: Job, stages: dict[Stage, float]) -> None:
         """Count the pictures of a served request and where its time went."""
@@ -100,7 +110,7 @@ class Instruments:
         self._images[catalog.resolution(job.width, job.height)].inc(job.images)
         self._done.inc(work_of(job))
 
-    def computed(self, header: wire.Header, *, wanted: float) -> None:
+    def computed(self, header: wire.Header, worker: wire.Header, *, wanted: float) -> None:
         """Count what the device did for a batch; a share ``wanted`` of it is still waited for."""
         self._forwards.inc(header["forwards"])
         self._gpu[GpuTime.USEFUL].inc(header["gpu_seconds"] * wanted)
@@ -108,6 +118,9 @@ class Instruments:
         observe = self._steps[Clock(header["clock"])].observe
         for seconds in header["steps"]:
             observe(seconds)
+        if header["peak_vram_bytes"] is not None:
+            peak = self._gauge(catalog.TORCH_MEMORY_PEAK, worker["gpu_uuid"] or "")
+            peak.set(header["peak_vram_bytes"])
 
     def abandoned(self, gpu_seconds: float) -> None:
         """Count device time spent for clients who had gone."""

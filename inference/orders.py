@@ -45,7 +45,10 @@ class ImageRequest(BaseModel):
         None, description="File format; png by default."
     )
     user: StrictStr | None = Field(
-        None, max_length=256, description="The client's own user id; not stored."
+        None, max_length=256, description="The client's own user id; counted, not stored."
+    )
+    stream: bool | None = Field(
+        None, description="Tell of the progress by server-sent events, then the result."
     )
     negative_prompt: StrictStr | None = Field(
         None, description="What not to show; needs guidance_scale above 0."
@@ -77,6 +80,8 @@ class Order:
     job: Job
     priority: Priority
     output_format: str
+    stream: bool = False
+    user: str | None = None
 
 
 def read_order(body: bytes, limits: Serve, *, model: str, default_side: int | None) -> Order | None:
@@ -88,7 +93,7 @@ def read_order(body: bytes, limits: Serve, *, model: str, default_side: int | No
     try:
         asked = ImageRequest.model_validate_json(body)
     except ValidationError as error:
-        raise _explained(error.errors()[0]) from error
+        raise explained(error.errors()[0], ImageRequest) from error
     if asked.model not in (None, model):
         raise InvalidRequest("model", f"model is {asked.model!r}; this server serves {model!r}")
     for field in ("prompt", "negative_prompt"):
@@ -110,14 +115,21 @@ def read_order(body: bytes, limits: Serve, *, model: str, default_side: int | No
         guidance=asked.guidance_scale or 0.0,
         seed=secrets.randbits(32) if asked.seed is None else asked.seed,
     )
-    return Order(job, asked.priority or Priority.INTERACTIVE, asked.output_format or "png")
+    return Order(
+        job,
+        asked.priority or Priority.INTERACTIVE,
+        asked.output_format or "png",
+        stream=asked.stream or False,
+        user=asked.user,
+    )
 
 
-def _explained(first: Any) -> InvalidRequest:
+def explained(first: Any, kind: type[BaseModel]) -> InvalidRequest:
+    """Say in one line what pydantic found first in a body of some kind."""
     field = ".".join(str(part) for part in first["loc"]) or "body"
     if first["type"] == "extra_forbidden":
         return InvalidRequest(
-            field, f"{field} is no field of this request{nearest(field, ImageRequest.model_fields)}"
+            field, f"{field} is no field of this request{nearest(field, kind.model_fields)}"
         )
     shown = (
         "" if first["type"] in ("missing", "json_invalid") else f" is {str(first['input'])[:80]!r}"

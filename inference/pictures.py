@@ -20,14 +20,19 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def from_bytes(payload: bytes, shape: tuple[int, ...]) -> Pixels:
+def from_bytes(payload: bytes | memoryview, shape: tuple[int, ...]) -> Pixels:
     """View a worker's payload as (images, height, width, 3) uint8."""
     return np.frombuffer(payload, dtype=np.uint8).reshape(shape)
 
 
-def encode(pixels: Pixels, output_format: str) -> list[str]:
-    """Encode pictures (images, height, width, 3) uint8 as base64 text, one for each."""
-    return [base64.b64encode(_file(picture, output_format)).decode() for picture in pixels]
+def encode(pixels: Pixels, output_format: str) -> list[bytes]:
+    """Encode pictures (images, height, width, 3) uint8 as files, one for each."""
+    return [_file(picture, output_format) for picture in pixels]
+
+
+def encode_text(pixels: Pixels, output_format: str) -> list[str]:
+    """Encode pictures as `encode` does, and the files as base64 text."""
+    return [base64.b64encode(file).decode() for file in encode(pixels, output_format)]
 
 
 def _file(picture: Pixels, output_format: str) -> bytes:

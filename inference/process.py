@@ -1,4 +1,4 @@
-"""A worker process as the API process sees it: started, spoken to, ended."""
+"""A worker process as the API process sees it: started, spoken to, listened to, ended."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import math
 import os
+import struct
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from inference import wire
 from inference.engine import Job
@@ -18,6 +21,8 @@ from lightmeter.settings import Serve
 
 
 _STREAM_LIMIT = 64 * 1024 * 1024
+_BABBLE = (ValueError, LookupError, struct.error)
+"""What a process that writes no frames shows itself as."""
 
 
 class WorkerProcess:
@@ -30,6 +35,12 @@ class WorkerProcess:
         self._reader, self._writer = process.stdout, process.stdin
         self._control = control
         self._batch = 0
+        self._stepped: Callable[[int], None] | None = None
+        self._frames: asyncio.Queue[tuple[wire.Header, bytes] | EOFError] = asyncio.Queue()
+        self._why = "its pipe closed"
+        self._listening = asyncio.create_task(self._listen())
+        self.heard = math.inf
+        """When the last frame came, `time.monotonic` seconds; infinite before the first."""
 
     @classmethod
     async def start(cls, settings: Serve, index: int) -> WorkerProcess:
@@ -64,22 +75,54 @@ class WorkerProcess:
         os.close(listening)
         return cls(process, control)
 
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    async def _listen(self) -> None:
+        """Sort what the worker says: beats, steps, and answers."""
+        try:
+            while True:
+                header, payload = await wire.receive(self._reader)
+                self.heard = time.monotonic()
+                if header["kind"] == wire.STEP and self._stepped:
+                    self._stepped(header["step"])
+                elif header["kind"] not in wire.SIGNS_OF_LIFE:
+                    self._frames.put_nowait((header, payload))
+        except (OSError, EOFError):
+            self._frames.put_nowait(EOFError(self._why))
+        except _BABBLE as error:
+            self.kill(f"it wrote no frame: {error}")
+            self._frames.put_nowait(EOFError(self._why))
+
     async def receive(self) -> tuple[wire.Header, bytes]:
-        """Wait for the next frame.
+        """Wait for the next answer.
 
         Raises:
             EOFError: the process is gone.
         """
-        return await wire.receive(self._reader)
+        frame = await self._frames.get()
+        if isinstance(frame, EOFError):
+            self._frames.put_nowait(frame)
+            raise frame
+        return frame
 
-    async def make(self, jobs: Sequence[Job]) -> tuple[wire.Header, bytes]:
-        """Have a batch made and return the answer to it.
+    async def make(
+        self, jobs: Sequence[Job], stepped: Callable[[int], None] | None
+    ) -> tuple[wire.Header, bytes]:
+        """Have a batch made and return the answer to it; ``stepped`` is told of each step done.
 
         Raises:
             EOFError, OSError: the process died.
         """
         self._batch += 1
-        header = {"batch": self._batch, "jobs": [dataclasses.asdict(job) for job in jobs]}
+        self._stepped = stepped
+        header = {
+            "batch": self._batch,
+            "steps": stepped is not None,
+            "jobs": [dataclasses.asdict(job) for job in jobs],
+        }
         self._writer.write(wire.pack(header))
         await self._writer.drain()
         return await self.receive()
@@ -98,11 +141,17 @@ class WorkerProcess:
         """Wait until the process is gone."""
         await self._process.wait()
 
-    async def end(self) -> None:
-        """Kill the process and wait for it."""
+    def kill(self, why: str) -> None:
+        """Kill the process; whoever waits for it is told why."""
+        self._why = why
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+
+    async def end(self) -> None:
+        """Kill the process and wait for it."""
+        self.kill(self._why)
         await self._process.wait()
+        self._listening.cancel()
         os.close(self._control)
 
 

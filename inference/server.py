@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from inference import zimage
 from inference.app import create_app
 from inference.instruments import Instruments
+from inference.keys import Keys
 from inference.recorder import Recorder
 from inference.service import ImageService
 from inference.worker import STILL, TINY
@@ -41,6 +42,7 @@ def serve(settings: Serve, tell: Callable[[str], None]) -> None:
         HistoryError: the history folder cannot be written.
     """
     model = model_name(settings.model)
+    keys = Keys.read(settings.keys)
     with listen(settings.host, settings.port, "port") as sock:
         registry = CollectorRegistry()
         instruments = Instruments(registry, settings.service or model, model)
@@ -52,7 +54,12 @@ def serve(settings: Serve, tell: Callable[[str], None]) -> None:
                 tell(f"API      {url(settings.host, sock.getsockname()[1])}")
                 tell(f"metrics  {url(settings.host, metrics_port)}/metrics")
                 build = functools.partial(
-                    ImageService, settings, model=model, instruments=instruments, recorder=recorder
+                    ImageService,
+                    settings,
+                    model=model,
+                    keys=keys,
+                    instruments=instruments,
+                    recorder=recorder,
                 )
                 asyncio.run(_run(build, sock, tell))
         finally:
@@ -131,25 +138,37 @@ async def _run(
     )
     server = _Server(config)
 
+    draining: list[asyncio.Task[None]] = []
+
     def stop() -> None:
-        server.force_exit = service.draining  # the second signal does not wait
-        service.draining = server.should_exit = True
+        server.force_exit = service.door.draining  # the second signal does not wait
+        server.should_exit |= service.door.draining
+        draining.append(asyncio.create_task(_drain(service, server)))
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     service.pool.start()
-    service.pool.fatal.add_done_callback(lambda _: stop())
+    service.fatal.add_done_callback(lambda _: stop())
     announcer = asyncio.create_task(_announce(service, tell))
     try:
         await server.serve(sockets=[sock])
     finally:
         announcer.cancel()
         await service.pool.stop()
-    if service.pool.fatal.done():
-        service.pool.fatal.result()
+    if service.fatal.done():
+        service.fatal.result()
+
+
+async def _drain(service: ImageService, server: _Server) -> None:
+    """Answer 503 to whoever comes, until what was accepted is done or the time is up."""
+    service.hurry(service.settings.drain)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0 if service.fatal.done() else service.settings.drain):
+            await service.queue.quiet()
+    server.should_exit = True
 
 
 async def _announce(service: ImageService, tell: Callable[[str], None]) -> None:
-    await service.pool.ready.wait()
+    await service.ready.wait()
     total = len(service.pool.workers)
     tell(f"ready    {service.model}, {service.pool.able} of {counted(total, 'worker')}")

@@ -13,6 +13,10 @@ from typing import Any, BinaryIO
 
 _LENGTHS = struct.Struct(">II")
 Header = dict[str, Any]
+BEAT, STEP = "beat", "step"
+SIGNS_OF_LIFE = (BEAT, STEP)
+"""Kinds of frames that answer nothing: the worker lives; a denoise step is done."""
+BEAT_SECONDS = 1.0
 
 
 def pack(header: Header, payload: bytes | memoryview = b"") -> bytes:

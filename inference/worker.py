@@ -6,17 +6,18 @@ closes, so it never outlives the API process, however that one dies.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from inference import still, tinymodel, wire, zimage
 from inference.engine import Engine, Job, Loaded, OutOfMemory, Stopped, warmup_job
@@ -46,53 +47,72 @@ def main() -> None:
     """Load the model, say so, then serve jobs until stdin closes."""
     for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the API decides
         signal.signal(number, signal.SIG_IGN)
-    out = _claim_stdout()
+    out = _Out()
     spec = Spec(**json.loads(sys.argv[1]))
     try:
         loaded = _load(spec)
     except Exception as error:  # noqa: BLE001  (process edge: the API logs it and ends)
-        _send(out, wire.pack({"kind": "failed", "error": _one_line(error)}))
+        out.send({"kind": "failed", "error": _one_line(error)})
         return
-    _send(out, wire.pack({"kind": "ready", **_facts(loaded)}))
-    given_up = _GivenUp(spec.control)
+    out.send({"kind": "ready", **_facts(loaded)})
+    threading.Thread(target=_beat, args=(out,), name="beat", daemon=True).start()
+    after_step = _AfterStep(spec.control, out)
     while (header := wire.read(sys.stdin.buffer)) is not None:
-        given_up.current = header["batch"]
-        _send(out, _answer(loaded.engine, [Job(**job) for job in header["jobs"]], given_up))
+        after_step.start(header["batch"], tell=header["steps"])
+        _answer(out, loaded.engine, [Job(**job) for job in header["jobs"]], after_step)
 
 
-class _GivenUp:
-    """Tells whether the API process has given up the current batch.
+class _Out:
+    """The frames' way out, for the work and for the beats."""
 
-    It writes a batch's number, 8 bytes, to the control pipe; numbers of batches that ended before
-    the word came are passed over.
+    def __init__(self) -> None:
+        """Keep the real stdout for frames; what libraries print goes to stderr."""
+        self._file = os.fdopen(os.dup(1), "wb")
+        self._lock = threading.Lock()
+        os.dup2(2, 1)
+
+    def send(self, header: wire.Header, payload: bytes | memoryview = b"") -> None:
+        with self._lock:
+            self._file.write(wire.pack(header, payload))
+            self._file.flush()
+
+
+def _beat(out: _Out) -> None:
+    """Say every second that the process runs: one that is stopped or starved falls silent."""
+    with contextlib.suppress(OSError):  # the API process is gone, and this one ends with it
+        while True:
+            time.sleep(wire.BEAT_SECONDS)
+            out.send({"kind": wire.BEAT})
+
+
+class _AfterStep:
+    """Called after each step: tells of it, and whether the batch has been given up.
+
+    The API process gives up by writing a batch's number, 8 bytes, to the control pipe; numbers of
+    batches that ended before the word came are passed over.
     """
 
-    def __init__(self, control: int) -> None:
+    def __init__(self, control: int, out: _Out) -> None:
         os.set_blocking(control, False)
         self._control = control
-        self._newest = 0
-        self.current = 0
+        self._out = out
+        self._newest = self._current = self._step = 0
+        self._tell = False
+
+    def start(self, batch: int, *, tell: bool) -> None:
+        self._current, self._step, self._tell = batch, 0, tell
 
     def __call__(self) -> bool:
+        self._step += 1
+        if self._tell:
+            self._out.send({"kind": wire.STEP, "step": self._step})
         try:
             word = os.read(self._control, 4096)
         except BlockingIOError:
             word = b""
         if word:
             self._newest = int.from_bytes(word[-8:], "big")
-        return self._newest == self.current
-
-
-def _send(out: BinaryIO, frame: bytes) -> None:
-    out.write(frame)
-    out.flush()
-
-
-def _claim_stdout() -> BinaryIO:
-    """Keep the real stdout for frames; what libraries print goes to stderr."""
-    frames = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    return frames
+        return self._newest == self._current
 
 
 def _load(spec: Spec) -> Loaded:
@@ -119,20 +139,20 @@ def _facts(loaded: Loaded) -> wire.Header:
     return facts
 
 
-def _answer(engine: Engine, jobs: list[Job], given_up: Callable[[], bool]) -> bytes:
+def _answer(out: _Out, engine: Engine, jobs: list[Job], after_step: Callable[[], bool]) -> None:
     try:
-        result = engine.generate(jobs, given_up)
+        result = engine.generate(jobs, after_step)
     except Stopped as error:
-        return wire.pack({"kind": "stopped", "gpu_seconds": error.gpu_seconds})
+        return out.send({"kind": "stopped", "gpu_seconds": error.gpu_seconds})
     except OutOfMemory as error:
-        return wire.pack({"kind": "oom", "error": _one_line(error)})
+        return out.send({"kind": "oom", "error": _one_line(error)})
     except Exception as error:  # noqa: BLE001  (process edge: one bad job must not end the worker)
         _log.exception("the model failed")  # the API counts it; the trace is for who mends it
-        return wire.pack({"kind": "error", "error": _one_line(error)})
+        return out.send({"kind": "error", "error": _one_line(error)})
     header = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
     pixels = header.pop("pixels")
     header |= {"kind": "result", "shape": pixels.shape}
-    return wire.pack(header, memoryview(pixels).cast("B"))
+    return out.send(header, memoryview(pixels).cast("B"))
 
 
 def _one_line(error: BaseException) -> str:

@@ -83,17 +83,39 @@ class Serve(Section):
         ge=1,
         le=256,
     )
-    batch_penalty: float = Field(
-        30.0,
-        description="Seconds that a batch-priority request yields to interactive ones; bounds its extra wait.",
+    batch_share: float = Field(
+        0.1,
+        description="Share of the work that batch-priority requests get while interactive ones wait too.",
+        gt=0,
+        lt=1,
+    )
+    max_wait: float = Field(
+        0.0,
+        description="Longest predicted wait, seconds, with which a request is accepted; beyond it the answer is 429. 0 leaves the bound to the queue's length.",
         ge=0,
-        le=3600,
+        le=86_400,
+    )
+    keys: Path | None = Field(
+        None,
+        description="API keys, a TOML file with a table for each tenant; without it anyone may ask.",
     )
     deadline: float = Field(
         300.0,
         description="Seconds after which a request that is not done is answered 504.",
         gt=0,
         le=86_400,
+    )
+    drain: float = Field(
+        25.0,
+        description="Seconds to finish accepted requests after SIGTERM; those that would take longer are answered 503.",
+        ge=0,
+        le=86_400,
+    )
+    silence: float = Field(
+        10.0,
+        description="Seconds without a sign of life after which a worker is killed and replaced.",
+        ge=3,
+        le=3600,
     )
     start_timeout: float = Field(
         900.0, description="Seconds that a worker may take to load its model.", gt=0, le=86_400

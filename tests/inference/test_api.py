@@ -102,7 +102,7 @@ BAD: list[tuple[str, Any]] = [
     ("response_format", "url"),
     ("model", "another"),
     ("num_step", 4),
-    ("stream", True),
+    ("stream", "yes"),
 ]
 
 

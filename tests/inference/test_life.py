@@ -94,7 +94,7 @@ def test_worker_killed(tmp_path: Path) -> None:
         log = "".join(server.log)
 
     assert {200: 4} == Counter(answer.status_code for answer in answers)
-    assert "worker 0 died" in log
+    assert "worker w0 died" in log
     assert {"ok": 4} == History(tmp_path / "history").summary()["outcomes"]
 
 

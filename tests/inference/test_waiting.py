@@ -7,7 +7,11 @@ import asyncio
 import pytest
 
 from inference.engine import Job
-from inference.waiting import Batch, Pace, Ticket, WaitingRoom, work_of
+from inference.keys import ANYONE, Tenant
+from inference.limits import Limits
+from inference.pace import Pace
+from inference.tickets import Batch, Ticket, work_of
+from inference.waiting import WaitingRoom
 from lightmeter.catalog import Priority, StopReason
 
 
@@ -18,10 +22,19 @@ def job(images: int = 1, steps: int = 8) -> Job:
 
 
 def ticket(
-    arrived: float, priority: Priority = Priority.INTERACTIVE, shape: dict[str, int] | None = None
+    arrived: float,
+    priority: Priority = Priority.INTERACTIVE,
+    *,
+    shape: dict[str, int] | None = None,
+    tenant: Tenant = ANYONE,
 ) -> Ticket:
     wanted = job(**(shape or {}))
-    return Ticket(wanted, priority, arrived, asyncio.get_running_loop().create_future())
+    future = asyncio.get_running_loop().create_future()
+    return Ticket(wanted, priority, arrived, future, tenant=tenant)
+
+
+def a_room() -> WaitingRoom:
+    return WaitingRoom(Limits(concurrency=64, queue=99, batch=8, max_wait=0), 0.1)
 
 
 async def alone(room: WaitingRoom) -> Ticket:
@@ -34,7 +47,7 @@ def gathered(most: int, *shapes: dict[str, int]) -> Batch:
     """Queue requests of these shapes, arriving at 0, 1, 2, ... and take a batch."""
 
     async def run() -> Batch:
-        room = WaitingRoom(99, 30)
+        room = a_room()
         for at, shape in enumerate(shapes):
             room.put(ticket(float(at), shape=shape))
         return await room.take(lambda _: most)
@@ -73,7 +86,7 @@ def test_overtaken() -> None:
     """A request that others ride past is the next to go, so nobody is passed over for ever."""
 
     async def run() -> list[list[float]]:
-        room = WaitingRoom(99, 30)
+        room = a_room()
         for at, shape in enumerate([ONE, OTHER, ONE]):
             room.put(ticket(float(at), shape=shape))
         first = await room.take(lambda _: 8)
@@ -98,7 +111,7 @@ def test_first_come() -> None:
     """Requests of one priority are served in order of arrival, ties in order of queueing."""
 
     async def run() -> list[Ticket]:
-        room = WaitingRoom(9, 30)
+        room = a_room()
         tickets = [ticket(1.0), ticket(1.0), ticket(0.5)]
         for one in tickets:
             room.put(one)
@@ -110,23 +123,130 @@ def test_first_come() -> None:
 
 
 def test_interactive_first() -> None:
-    """A person who waits goes before a batch job, but not before one that waited its penalty out."""
+    """A person who waits goes before batch jobs, which still get their tenth of the work."""
 
-    async def run() -> list[float]:
-        room = WaitingRoom(9, 30.0)
-        room.put(ticket(0.0, Priority.BATCH))
-        for arrived in (10.0, 29.0, 31.0):
-            room.put(ticket(arrived))
-        return [(await alone(room)).arrived for _ in range(4)]
+    async def run() -> list[Priority]:
+        room = a_room()
+        for at in range(30):
+            room.put(ticket(float(at), Priority.BATCH))
+        for at in range(30):
+            room.put(ticket(100.0 + at))
+        return [(await alone(room)).priority for _ in range(30)]
 
-    assert [10.0, 29.0, 0.0, 31.0] == asyncio.run(run())
+    order = asyncio.run(run())
+    assert Priority.INTERACTIVE == order[0]
+    assert 3 == order.count(Priority.BATCH)
+
+
+def test_no_credit_for_idling() -> None:
+    """Batch jobs that come after a long interactive stretch are not paid for their absence."""
+
+    async def run() -> list[Priority]:
+        room = a_room()
+        for at in range(40):
+            room.put(ticket(float(at)))
+        for _ in range(20):
+            await alone(room)
+        for at in range(5):
+            room.put(ticket(50.0 + at, Priority.BATCH))
+        return [(await alone(room)).priority for _ in range(8)]
+
+    assert 1 == asyncio.run(run()).count(Priority.BATCH)
+
+
+def test_fair_tenants() -> None:
+    """A tenant that asks once is served next, however many requests another has waiting."""
+
+    async def run() -> list[str | None]:
+        room = a_room()
+        for at in range(20):
+            room.put(ticket(float(at), tenant=Tenant("noisy")))
+        for _ in range(5):
+            await alone(room)
+        room.put(ticket(99.0, tenant=Tenant("quiet")))
+        return [(await alone(room)).tenant.name for _ in range(3)]
+
+    assert "quiet" in asyncio.run(run())[:2]
+
+
+@pytest.mark.parametrize(("weight", "expected"), [(1.0, 10), (3.0, 15)])
+def test_weights(weight: float, expected: int) -> None:
+    """While two tenants wait, their shares are as their weights."""
+
+    async def run() -> int:
+        room = a_room()
+        for at in range(40):
+            room.put(ticket(float(at), tenant=Tenant("one", weight)))
+            room.put(ticket(float(at), tenant=Tenant("two")))
+        served = [(await alone(room)).tenant.name for _ in range(20)]
+        return served.count("one")
+
+    assert expected == asyncio.run(run())
+
+
+def test_large_work_costs_more() -> None:
+    """A tenant that asks for four pictures at a time is served a quarter as often."""
+
+    async def run() -> int:
+        room = a_room()
+        for at in range(20):
+            room.put(ticket(float(at), shape={"images": 4}, tenant=Tenant("large")))
+            room.put(ticket(float(at), tenant=Tenant("small")))
+        return [(await alone(room)).tenant.name for _ in range(10)].count("large")
+
+    assert 2 == asyncio.run(run())
+
+
+def test_greediest() -> None:
+    """The place for a newcomer is taken from the newest request of whoever holds the most."""
+
+    async def run() -> tuple[object, object, object]:
+        room = a_room()
+        noisy, quiet = Tenant("noisy"), Tenant("quiet")
+        for at in range(5):
+            room.put(ticket(float(at), tenant=noisy))
+        room.put(ticket(9.0, tenant=quiet))
+        yields = room.greediest(quiet)
+        return yields and yields.arrived, room.greediest(noisy), a_room().greediest(quiet)
+
+    assert (4.0, None, None) == asyncio.run(run())
+
+
+def test_yield_no_further() -> None:
+    """Nobody yields to a tenant that would hold as many places with one more."""
+
+    async def run() -> Ticket | None:
+        room = a_room()
+        for name in ("one", "two"):
+            room.put(ticket(0.0, tenant=Tenant(name)))
+        return room.greediest(Tenant("three"))
+
+    assert asyncio.run(run()) is None
+
+
+def test_pause() -> None:
+    """With a concurrency of 0 nothing is taken; raised, the next one goes."""
+
+    async def run() -> bool:
+        limits = Limits(concurrency=0, queue=9, batch=8, max_wait=0)
+        room = WaitingRoom(limits, 0.1)
+        room.put(ticket(1.0))
+        taking = asyncio.create_task(alone(room))
+        await asyncio.sleep(0.01)
+        held = not taking.done()
+        limits.concurrency = 1
+        room.nudge()
+        await taking
+        return held
+
+    assert asyncio.run(run())
 
 
 def test_take_waits() -> None:
     """A worker that finds the queue empty gets the next request as soon as it comes."""
 
     async def run() -> float:
-        room = WaitingRoom(9, 30.0)
+        room = a_room()
         taking = asyncio.create_task(alone(room))
         await asyncio.sleep(0)
         room.put(ticket(3.0))
@@ -139,7 +259,7 @@ def test_drop() -> None:
     """A request that is given up is not served, and the others keep their order."""
 
     async def run() -> list[float]:
-        room = WaitingRoom(9, 30.0)
+        room = a_room()
         tickets = [ticket(at) for at in (1.0, 2.0, 3.0)]
         for one in tickets:
             room.put(one)
@@ -150,31 +270,24 @@ def test_drop() -> None:
     assert [1.0, 3.0] == asyncio.run(run())
 
 
-def test_full() -> None:
-    """The queue is full at its bound, not before."""
-
-    async def run() -> list[bool]:
-        room = WaitingRoom(2, 30.0)
-        found = []
-        for at in (1.0, 2.0):
-            found.append(room.full)
-            room.put(ticket(at))
-        return [*found, room.full]
-
-    assert [False, False, True] == asyncio.run(run())
-
-
 def test_work() -> None:
     """Work is megapixels times forwards, over all pictures."""
     assert 16.0 == work_of(job(images=2))
 
 
 def test_pace() -> None:
-    """The estimate follows what was seen, and is one second before anything was."""
-    pace = Pace(weight=0.5)
+    """The estimate of a shape follows what was seen of it, and is one second before anything was."""
 
-    assert 1.0 == pace.predict(100.0)
-    pace.saw(8.0, 4.0)
-    assert 4.0 == pace.predict(8.0)
-    pace.saw(8.0, 8.0)
-    assert pytest.approx(6.0) == pace.predict(8.0)
+    async def run() -> None:
+        pace = Pace(weight=0.5)
+        one, other = ticket(0.0), ticket(0.0, shape=OTHER)
+        assert 1.0 == pace.predict(one)
+        pace.saw(Batch([one, one], StopReason.FULL), 4.0)
+        assert 2.0 == pace.predict(one)
+        assert 1.0 == pace.predict(other)  # half the work, not seen yet
+        pace.saw(Batch([one], StopReason.FULL), 4.0)
+        assert 3.0 == pace.predict(one)
+        pace.saw(Batch([other], StopReason.FULL), 9.0)
+        assert [3.0, 9.0] == [pace.predict(one), pace.predict(other)]
+
+    asyncio.run(run())

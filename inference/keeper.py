@@ -1,0 +1,190 @@
+"""One worker's life: started, fed from the queue, watched, and replaced when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import time
+
+from inference import wire
+from inference.balance import BusyLog
+from inference.making import DEATHS, Shared, give_back, make
+from inference.process import WorkerProcess
+from inference.tickets import Batch
+from lightmeter.catalog import LoadPhase, WorkerState
+from lightmeter.errors import ModelError, WorkerError
+
+
+_log = logging.getLogger(__name__)
+_FIRST_BACKOFF, _LAST_BACKOFF = 0.5, 30.0
+MOST_LOADS = 4
+"""Deaths while loading, with no worker ever ready, after which the server gives up."""
+_ids = itertools.count()
+
+
+class Worker:
+    """One worker and where it is in its life. ``facts`` is its ready message."""
+
+    def __init__(self, index: int, shared: Shared) -> None:
+        self.id = f"w{next(_ids)}"
+        self.index = index
+        self.state = WorkerState.STARTING
+        self.facts: wire.Header = {}
+        self.since = time.monotonic()
+        self.deaths = 0
+        self.batches = 0
+        self.busy_until = 0.0
+        """When the running batch is expected to end, `time.monotonic` seconds."""
+        self.busy = BusyLog()
+        self.pid: int | None = None
+        self._shared = shared
+        self._failures = 0
+        self._leaving = asyncio.Event()
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it was told to end and not to come back."""
+        return self._leaving.is_set()
+
+    def leave(self) -> None:
+        """End after the batch that runs; the worker is not replaced."""
+        self._leaving.set()
+        self._enter(WorkerState.DRAINING)
+
+    async def live(self) -> None:
+        """Start, serve, and start again after a death, until it is told to leave."""
+        while not self._leaving.is_set():
+            try:
+                await self._serve()
+            except ModelError as error:
+                self._give_up(error)
+                return
+            except DEATHS as error:
+                reason = str(error) or type(error).__name__
+                _log.warning("worker %s died (%s); it is started again", self.id, reason)
+                self.deaths += 1
+                await self._recover()
+            finally:
+                self._enter(WorkerState.DEAD)
+                self.pid = None
+
+    def _enter(self, state: WorkerState) -> None:
+        if self._leaving.is_set() and state not in (WorkerState.DRAINING, WorkerState.DEAD):
+            return
+        self.state, self.since = state, time.monotonic()
+
+    def _give_up(self, error: Exception) -> None:
+        if not self._shared.fatal.done():
+            self._shared.fatal.set_exception(error)
+
+    async def _recover(self) -> None:
+        """Wait before the next start, longer each time."""
+        self._enter(WorkerState.DEAD)
+        self._failures += 1
+        if self._failures >= MOST_LOADS and not self._shared.ready.is_set():
+            self._give_up(WorkerError("the worker died at every load; see the log"))
+        seconds = min(_FIRST_BACKOFF * 2 ** (self._failures - 1), _LAST_BACKOFF)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._leaving.wait(), seconds)
+
+    async def _serve(self) -> None:
+        self._enter(WorkerState.STARTING)
+        began = time.monotonic()
+        process = await WorkerProcess.start(self._shared.settings, self.index)
+        self.pid = process.pid
+        watching = asyncio.create_task(_watch(process, self._shared.settings.silence))
+        try:
+            async with asyncio.timeout(self._shared.settings.start_timeout):
+                facts, _ = await process.receive()
+            if facts["kind"] != "ready":
+                raise self._blame(facts["error"])
+            self._welcome(facts, time.monotonic() - began)
+            while not self._leaving.is_set():
+                self._enter(WorkerState.READY)
+                batch = await self._next_batch(process)
+                if batch:
+                    await self._do(batch, process)
+        finally:
+            watching.cancel()
+            await process.end()
+
+    def _welcome(self, facts: wire.Header, seconds: float) -> None:
+        self.facts = facts
+        self._shared.ready.set()
+        phases = {LoadPhase(phase): spent for phase, spent in facts["phases"].items()}
+        self._shared.watcher.loaded(phases)
+        place = facts["gpu_name"] or facts["device"]
+        _log.info("worker %s is ready on %s after %.1f s", self.id, place, seconds)
+
+    def _blame(self, reason: str) -> Exception:
+        """Blame the model where no worker ever got ready; afterwards, the process."""
+        if self._shared.ready.is_set():
+            return WorkerError(reason)
+        return ModelError(
+            f"model {self._shared.settings.model!r} cannot be loaded: {reason}; give a folder saved with save_pretrained, an id in the local hub cache, or 'tiny'"
+        )
+
+    async def _next_batch(self, process: WorkerProcess) -> Batch | None:
+        """Wait for work; or for the word to leave; or for the idle process to die.
+
+        Raises:
+            EOFError: the process died; the work stays in the queue.
+        """
+        queue = self._shared.queue
+        taking = asyncio.ensure_future(queue.take(self._shared.most))
+        others = [
+            asyncio.ensure_future(process.death()),
+            asyncio.ensure_future(self._leaving.wait()),
+        ]
+        try:
+            await asyncio.wait([taking, *others], return_when=asyncio.FIRST_COMPLETED)
+            if not any(other.done() for other in others):
+                return taking.result()
+            if taking.done():
+                give_back(taking.result(), queue)
+                queue.done()
+            if others[0].done():
+                raise EOFError("it ended while idle")
+            return None
+        finally:
+            for waiting in (taking, *others):
+                waiting.cancel()
+
+    async def _do(self, batch: Batch, process: WorkerProcess) -> None:
+        """Have a batch made, and keep the books of the time that it takes."""
+        self._enter(WorkerState.BUSY)
+        began = time.monotonic()
+        self.batches += 1
+        self.busy_until = began + sum(map(self._shared.pace.predict, batch.tickets))
+        try:
+            await make(batch, process, self._shared, self.facts)
+            self._failures = 0
+        finally:
+            self.busy_until = 0.0
+            self.busy.add(began, time.monotonic())
+            self._shared.queue.done()
+
+    def describe(self) -> dict[str, object]:
+        """Tell what an operator wants to know; durations in seconds."""
+        return {
+            "id": self.id,
+            "state": self.state.value,
+            "state_seconds": time.monotonic() - self.since,
+            "pid": self.pid,
+            "index": self.index,
+            "batches": self.batches,
+            "deaths": self.deaths,
+            **{name: self.facts.get(name) for name in ("device", "gpu_name", "gpu_uuid")},
+        }
+
+
+async def _watch(process: WorkerProcess, silence: float) -> None:
+    """Kill a process that has not been heard of for ``silence`` seconds."""
+    last = time.monotonic()
+    while True:
+        await asyncio.sleep(silence / 4)
+        slept, last = time.monotonic() - last, time.monotonic()
+        if slept < silence / 2 and last - process.heard > silence:  # else we ourselves were held up
+            process.kill(f"it was silent for {silence:g} s")

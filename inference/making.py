@@ -1,0 +1,176 @@
+"""A batch on its way through one worker: made, halved where it does not fit, made again elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from inference import wire
+from inference.engine import Job
+from inference.limits import Limits
+from inference.pace import Pace
+from inference.process import WorkerProcess
+from inference.tickets import Answer, Batch
+from inference.waiting import WaitingRoom
+from lightmeter.catalog import LoadPhase
+from lightmeter.errors import WorkerError
+from lightmeter.settings import Serve
+
+
+STUCK_SECONDS = 10.0
+"""A worker that is still at a batch so long after everybody's deadline is stuck, and is replaced."""
+MOST_TRIES = 2
+"""Workers that a request may lose before it is answered."""
+DEATHS = (EOFError, OSError, WorkerError, LookupError)
+"""What a dead worker, or one that talks nonsense, shows itself as."""
+
+
+class Watcher(Protocol):
+    """Who counts what the workers go through."""
+
+    def loaded(self, phases: dict[LoadPhase, float]) -> None:
+        """Count a cold start, seconds by phase."""
+        ...
+
+    def batched(self, batch: Batch) -> None:
+        """Count a batch that was handed to a worker."""
+        ...
+
+    def computed(self, header: wire.Header, worker: wire.Header, *, wanted: float) -> None:
+        """Count what the device did for a batch; a share ``wanted`` of it is still waited for."""
+        ...
+
+    def abandoned(self, gpu_seconds: float) -> None:
+        """Count device time of a batch that was given up."""
+        ...
+
+    def out_of_memory(self, batch: Batch) -> None:
+        """Count a batch that did not fit the device."""
+        ...
+
+
+@dataclass
+class Shared:
+    """What all workers of a server have in common."""
+
+    settings: Serve
+    queue: WaitingRoom
+    limits: Limits
+    watcher: Watcher
+    pace: Pace = field(default_factory=Pace)
+    caps: dict[Hashable, int] = field(default_factory=dict)
+    """Most pictures in a batch, for shapes that ran out of memory."""
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the first worker is ready."""
+    fatal: asyncio.Future[None] = field(default_factory=asyncio.Future)
+    """Gets the error when the model cannot be loaded at all."""
+
+    def most(self, job: Job) -> int:
+        """Pictures that may ride together in this shape: the limit, less what ran out of memory."""
+        return min(self.limits.batch, self.caps.get(job.batch_key, self.limits.batch))
+
+
+async def make(batch: Batch, process: WorkerProcess, shared: Shared, facts: wire.Header) -> None:
+    """Have a batch made and its requests answered; on a full memory, again in halves.
+
+    ``facts`` is the worker's ready message.
+
+    Raises:
+        EOFError, OSError, WorkerError, LookupError: the worker died; its requests are queued again.
+    """
+    for ticket in batch.tickets:
+        ticket.worker = facts
+    shared.watcher.batched(batch)
+    pending = [batch]
+    try:
+        while pending:
+            pending = await _attempt(pending[0], process, shared, facts) + pending[1:]
+    except DEATHS:
+        for left in pending:
+            _lost(left, shared.queue)
+        raise
+
+
+async def _attempt(
+    batch: Batch, process: WorkerProcess, shared: Shared, facts: wire.Header
+) -> list[Batch]:
+    """Make a batch once; return what is still to be made, nothing if it was answered."""
+    if not batch.wanted_share:
+        return []
+    began = time.monotonic()
+    async with asyncio.timeout(shared.settings.deadline + STUCK_SECONDS):
+        with _give_up_when_unwanted(batch, process):
+            header, payload = await process.make(
+                [ticket.job for ticket in batch.tickets],
+                batch.stepped if batch.listened_to else None,
+            )
+    if header["kind"] == "stopped":
+        shared.watcher.abandoned(header["gpu_seconds"])
+        return []
+    if header["kind"] == "oom":
+        shared.watcher.out_of_memory(batch)
+        shared.caps[batch.job.batch_key] = max(1, batch.images // 2)
+        if len(batch.tickets) > 1:
+            return list(batch.halves())
+    if header["kind"] == "result":
+        shared.watcher.computed(header, facts, wanted=batch.wanted_share)
+        shared.pace.saw(batch, time.monotonic() - began)
+    _answer(batch, header, payload)
+    return []
+
+
+def give_back(batch: Batch, queue: WaitingRoom) -> None:
+    """Queue requests again whose batch was not made."""
+    for ticket in batch.tickets:
+        ticket.started = None
+        queue.put(ticket)
+
+
+def _lost(batch: Batch, queue: WaitingRoom) -> None:
+    """Queue the requests of a dead worker once more; those that lost two are answered."""
+    for ticket in batch.tickets:
+        ticket.tries += 1
+        if ticket.future.done():
+            continue
+        if ticket.tries < MOST_TRIES:
+            give_back(Batch([ticket], batch.stop_reason), queue)
+        else:
+            ticket.future.set_exception(
+                WorkerError("the worker died twice while it made this picture; try again")
+            )
+
+
+@contextlib.contextmanager
+def _give_up_when_unwanted(batch: Batch, process: WorkerProcess) -> Iterator[None]:
+    """While a batch runs, end it as soon as the last of its clients has gone."""
+    number = process.upcoming
+
+    def one_gone(_: object) -> None:
+        if not batch.wanted_share:
+            process.give_up(number)
+
+    for ticket in batch.tickets:
+        ticket.future.add_done_callback(one_gone)
+    try:
+        yield
+    finally:
+        for ticket in batch.tickets:
+            ticket.future.remove_done_callback(one_gone)
+
+
+def _answer(batch: Batch, header: wire.Header, payload: bytes) -> None:
+    """Give each request its pixels and its share of the batch."""
+    view, first = memoryview(payload), 0
+    size = len(payload) // max(batch.images, 1)
+    for ticket in batch.tickets:
+        images = ticket.job.images
+        pixels = view[first * size : (first + images) * size]
+        share = images / batch.images
+        answer = Answer(header, pixels, share, len(batch.tickets), first)
+        if not ticket.future.done():
+            ticket.future.set_result(answer)
+        first += images

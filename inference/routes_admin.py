@@ -1,0 +1,96 @@
+"""``/admin``: the limits and the workers of a running server. It asks for an admin's key."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from inference.limits import LimitsChange
+from inference.orders import InvalidRequest, explained
+from inference.pool import MOST_WORKERS
+from inference.service import ImageService
+
+
+_CHANGE = {
+    "content": {"application/json": {"schema": LimitsChange.model_json_schema()}},
+    "required": True,
+}
+_MOST_BYTES = 4096
+
+
+def add(app: FastAPI, service: ImageService) -> None:
+    """Add the admin routes."""
+    _add_limits(app, service)
+    _add_workers(app, service)
+
+
+def _add_limits(app: FastAPI, service: ImageService) -> None:
+    @app.get("/admin/limits", summary="The limits in force.")
+    async def limits(request: Request) -> dict[str, Any]:
+        _admin(request, service)
+        return dataclasses.asdict(service.limits)
+
+    @app.put(
+        "/admin/limits",
+        summary="Change limits; what is not named stays.",
+        openapi_extra={"requestBody": _CHANGE},
+    )
+    async def change(request: Request) -> dict[str, Any]:
+        who = _admin(request, service)
+        try:
+            wanted = LimitsChange.model_validate_json(await _small_body(request))
+        except ValidationError as error:
+            raise explained(error.errors()[0], LimitsChange) from error
+        service.limits.change(wanted, who)
+        service.queue.nudge()
+        return dataclasses.asdict(service.limits)
+
+
+def _add_workers(app: FastAPI, service: ImageService) -> None:
+    @app.get("/admin/workers", summary="The workers and what they are at.")
+    async def workers(request: Request) -> dict[str, Any]:
+        _admin(request, service)
+        return {"workers": [worker.describe() for worker in service.pool.workers]}
+
+    @app.post("/admin/workers", summary="Start one more worker.", status_code=202)
+    async def start(request: Request) -> dict[str, object]:
+        _admin(request, service)
+        if len(service.pool.workers) >= MOST_WORKERS:
+            raise InvalidRequest(
+                "workers", f"there are {MOST_WORKERS} workers, the most there may be"
+            )
+        return service.pool.add().describe()
+
+    @app.delete(
+        "/admin/workers/{name}",
+        summary="Let a worker finish its batch and end; it is not replaced.",
+        status_code=202,
+    )
+    async def end(request: Request, name: str) -> JSONResponse:
+        _admin(request, service)
+        worker = service.pool.find(name)
+        if worker is None:
+            known = ", ".join(one.id for one in service.pool.workers)
+            raise HTTPException(
+                404, f"there is no worker {name[:40]!r}; there are {known or 'none'}"
+            )
+        worker.leave()
+        return JSONResponse(worker.describe(), 202)
+
+
+def _admin(request: Request, service: ImageService) -> str | None:
+    return service.keys.admin(request.headers.get("authorization")).name
+
+
+async def _small_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            raise HTTPException(413, f"the body is larger than {_MOST_BYTES} bytes")
+    return bytes(body)

@@ -1,0 +1,205 @@
+"""``POST /v1/images/generations``: read within bounds, answered whole or as a stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from inference import answers
+from inference.answers import Made
+from inference.orders import ImageRequest
+from inference.service import ImageService
+from inference.visit import Caller
+from lightmeter.catalog import Outcome
+from lightmeter.errors import InputError, LightmeterError
+
+
+GENERATIONS = "/v1/images/generations"
+BODY_SECONDS = 30.0
+"""A client that takes longer to send its request is not waited for."""
+CLIENT_LEFT = 499
+"""Nobody reads it; nginx has made it the log's word for a client that went away."""
+QUIET_SECONDS = 15.0
+"""A stream with no news for so long sends a comment, so that no proxy closes it."""
+BODY = {
+    "content": {"application/json": {"schema": ImageRequest.model_json_schema()}},
+    "required": True,
+}
+Problem = Callable[[LightmeterError], tuple[int, dict[str, Any], dict[str, str]]]
+
+
+class BodyTooLarge(InputError):  # noqa: N818  (an answer, not a fault)
+    """The body exceeds the limit."""
+
+
+class BodyTooSlow(InputError):  # noqa: N818  (an answer, not a fault)
+    """The body did not come in time."""
+
+
+def add(app: FastAPI, service: ImageService, problem: Problem) -> None:
+    """Add the route; ``problem`` translates what fails after a stream has begun."""
+
+    @app.post(GENERATIONS, openapi_extra={"requestBody": BODY}, summary="Make pictures.")
+    async def generate(request: Request) -> Response:
+        caller = caller_of(request, service)
+        try:
+            body = await read_body(request, service, caller)
+        except ClientDisconnect:
+            service.unread(Outcome.CANCELLED, caller)
+            return Response(status_code=CLIENT_LEFT)
+        if wants_stream(body):
+            return await _stream(service, body, caller, problem)
+        made = await _while_connected(request, service.generate(body, caller))
+        if made is None:
+            return Response(status_code=CLIENT_LEFT)
+        return _Sent(made, service)
+
+
+def caller_of(request: Request, service: ImageService) -> Caller:
+    """Tell who asks.
+
+    Raises:
+        Unauthorized: keys are asked for, and this is none of them.
+    """
+    tenant = service.keys.identify(request.headers.get("authorization"))
+    return Caller(tenant, request.client.host if request.client else "")
+
+
+async def read_body(request: Request, service: ImageService, caller: Caller) -> bytes:
+    """Read a request's body within its bounds; one that exceeds them is recorded.
+
+    Raises:
+        BodyTooLarge: as soon as that is known. BodyTooSlow: it did not come in time.
+        ClientDisconnect: the client went away.
+    """
+    limit = service.settings.max_body_bytes
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await _read(request, limit)
+    except TimeoutError as error:
+        service.unread(Outcome.INVALID, caller)
+        raise BodyTooSlow(f"no whole body came within {BODY_SECONDS:g} s") from error
+    if body is None:
+        service.unread(Outcome.INVALID, caller)
+        raise BodyTooLarge(f"the body is larger than {limit} bytes")
+    return body
+
+
+async def _read(request: Request, limit: int) -> bytes | None:
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > limit:
+        return None
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            return None
+    return bytes(body)
+
+
+def wants_stream(body: bytes) -> bool:
+    """Tell whether a body asks for a stream; whether it is valid is seen later."""
+    if b'"stream"' not in body:
+        return False
+    with contextlib.suppress(ValueError, RecursionError):
+        asked = json.loads(body)
+        return isinstance(asked, dict) and asked.get("stream") is True
+    return False
+
+
+class _Sent(Response):
+    """An answer that says when it has left."""
+
+    media_type = "application/json"
+
+    def __init__(self, made: Made, service: ImageService) -> None:
+        self._made = made
+        self._service = service
+        self._began = time.monotonic()
+        super().__init__(made.body)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._service.sent(self._made, time.monotonic() - self._began)
+
+
+async def _while_connected(request: Request, work: Coroutine[Any, Any, Made]) -> Made | None:
+    """Do the work for as long as the client is there; what it leaves behind is cancelled."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        working.cancel()
+        await asyncio.wait({working})
+        return None
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _stream(service: ImageService, body: bytes, caller: Caller, problem: Problem) -> Response:
+    """Begin a stream once the request is accepted; what is refused before gets its own status."""
+    news: asyncio.Queue[tuple[int, int] | None] = asyncio.Queue()
+    listening = dataclasses.replace(
+        caller, progress=lambda step, steps: news.put_nowait((step, steps))
+    )
+    working = asyncio.ensure_future(service.generate(body, listening))
+    working.add_done_callback(lambda _: news.put_nowait(None))
+    try:
+        first = await news.get()
+    except asyncio.CancelledError:
+        working.cancel()
+        raise
+    if first is None:
+        working.result()
+    events = _events(working, news, service, problem)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+
+
+async def _events(
+    working: asyncio.Future[Made],
+    news: asyncio.Queue[tuple[int, int] | None],
+    service: ImageService,
+    problem: Problem,
+) -> AsyncIterator[bytes]:
+    """Tell the steps, then the pictures or what went wrong; a client that leaves ends the work."""
+    try:
+        yield b": accepted\n\n"
+        while not working.done() or not news.empty():
+            try:
+                step = await asyncio.wait_for(news.get(), QUIET_SECONDS)
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            if step:
+                yield answers.progress(*step)
+        began = time.monotonic()
+        made = working.result()
+        for event in made.events:
+            yield event
+        service.sent(made, time.monotonic() - began)
+    except LightmeterError as error:
+        status, told, _ = problem(error)
+        yield answers.failure(told | {"status": status})
+    finally:
+        working.cancel()

@@ -1,0 +1,104 @@
+"""One request on its way through the server: who asked, what for, and what became of it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from inference.keys import ANYONE, Tenant
+from inference.orders import Order
+from inference.tickets import Answer, Ticket
+from lightmeter.catalog import Outcome, Priority, Stage
+from lightmeter.rows import UsageRow
+
+
+Progress = Callable[[int, int], None]
+"""Told (steps done, steps in all): (0, n) once the request is accepted, then after each step."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, and who wants to hear how it goes."""
+
+    tenant: Tenant = ANYONE
+    address: str = ""
+    progress: Progress | None = None
+
+
+class Visit:
+    """What is known of one request so far; its row is written from here, whatever happens."""
+
+    def __init__(self, service: str, model: str, caller: Caller) -> None:
+        self.service = service
+        self.model = model
+        self.caller = caller
+        self.id = f"img_{secrets.token_hex(12)}"
+        self.at = datetime.now(UTC)
+        self.began = time.monotonic()
+        self.outcome = Outcome.ERROR
+        self.order: Order | None = None
+        self.ticket: Ticket | None = None
+        self.answer: Answer | None = None
+        self.own_stages: dict[Stage, float] = {}
+        """Seconds of the stages that this process does itself."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the request arrived."""
+        return time.monotonic() - self.began
+
+    @property
+    def priority(self) -> Priority:
+        """The priority asked for; interactive where the request was never understood."""
+        return self.order.priority if self.order else Priority.INTERACTIVE
+
+    @property
+    def queue_seconds(self) -> float | None:
+        """Seconds that it waited for a worker; None where it never got one."""
+        if self.ticket is None or self.ticket.started is None:
+            return None
+        return self.ticket.started - self.ticket.arrived
+
+    @property
+    def gpu_seconds(self) -> float | None:
+        """Its own share of the device time; None where there was none."""
+        return self.answer.gpu_seconds if self.answer else None
+
+    def stages(self) -> dict[Stage, float]:
+        """Where the time went; what no stage claims is the unaccounted rest."""
+        header = self.answer.header if self.answer else {}
+        known = {Stage(name): seconds for name, seconds in header.get("stages", {}).items()}
+        stages = {Stage.QUEUE: self.queue_seconds or 0.0, **known, **self.own_stages}
+        return stages | {Stage.UNACCOUNTED: max(0.0, self.seconds - sum(stages.values()))}
+
+    def row(self) -> UsageRow:
+        """Build the usage row."""
+        job = self.order.job if self.order else None
+        answer = self.answer
+        header = answer.header if answer else {}
+        worker = self.ticket.worker if self.ticket and answer else {}
+        return UsageRow(
+            request_id=self.id,
+            arrived_at=self.at,
+            service=self.service,
+            model=self.model,
+            tenant=self.caller.tenant.name,
+            priority=self.order.priority if self.order else None,
+            width=job.width if job else None,
+            height=job.height if job else None,
+            images=job.images if job else None,
+            forwards=header.get("forwards"),
+            loras=0 if job else None,
+            queue_seconds=self.queue_seconds,
+            service_seconds=header.get("gpu_seconds"),
+            gpu_seconds=self.gpu_seconds,
+            total_seconds=self.seconds,
+            batch_size=answer.batch if answer else None,
+            outcome=self.outcome,
+            gpu_uuid=worker.get("gpu_uuid"),
+            gpu_name=worker.get("gpu_name"),
+            peak_vram_bytes=header.get("peak_vram_bytes"),
+        )
