@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from inference.money import Price
 from inference.visit import Visit
 
 
@@ -51,14 +52,14 @@ class Made:
             yield _event(COMPLETED, f"{text},{picture.json[1:]}")
 
 
-def made(visit: Visit, pictures: Sequence[Picture]) -> Made:
+def made(visit: Visit, pictures: Sequence[Picture], price: Price | None) -> Made:
     """Describe a served request."""
     order, answer = visit.order, visit.answer
     if order is None or answer is None:
         raise ValueError("a visit without an answer has no body")
     job = order.job
     timings = {stage.value: seconds for stage, seconds in visit.stages().items()}
-    facts = {
+    facts: dict[str, Any] = {
         "id": visit.id,
         "created": int(visit.at.timestamp()),
         "model": visit.model,
@@ -71,6 +72,9 @@ def made(visit: Visit, pictures: Sequence[Picture]) -> Made:
         },
         "timings": timings | {"total": visit.seconds},
     }
+    if price:
+        facts["cost"] = float(price.cost(visit.gpu_seconds or 0.0))
+        facts["currency"] = price.currency
     return Made(visit, facts, pictures)
 
 

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 
 from inference import wire
 from inference.engine import Job
+from inference.money import Price
 from inference.tickets import Batch, work_of
 from lightmeter import catalog
 from lightmeter.catalog import (
@@ -44,7 +45,9 @@ def build(metric: Metric, registry: CollectorRegistry) -> Instrument:
 class Instruments:
     """What the server measures. Every child is made at the start, so that no series appears late."""
 
-    def __init__(self, registry: CollectorRegistry, service: str, model: str) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, service: str, model: str, price: Price | None = None
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # upstream's
         self._registry = registry
         self._leading = (service, model)
@@ -69,6 +72,8 @@ class Instruments:
         }
         self._oom = {name: self._counter(catalog.OOM, name) for name in catalog.RESOLUTIONS}
         self.in_flight = self._gauge(catalog.IN_FLIGHT)
+        self._price = price
+        self._cost = self._counter(catalog.COST, price.currency) if price else None
 
     def watch(
         self,
@@ -113,7 +118,7 @@ class Instruments:
     def computed(self, header: wire.Header, worker: wire.Header, *, wanted: float) -> None:
         """Count what the device did for a batch; a share ``wanted`` of it is still waited for."""
         self._forwards.inc(header["forwards"])
-        self._gpu[GpuTime.USEFUL].inc(header["gpu_seconds"] * wanted)
+        self._spend(GpuTime.USEFUL, header["gpu_seconds"] * wanted)
         self.abandoned(header["gpu_seconds"] * (1 - wanted))
         observe = self._steps[Clock(header["clock"])].observe
         for seconds in header["steps"]:
@@ -124,13 +129,18 @@ class Instruments:
 
     def abandoned(self, gpu_seconds: float) -> None:
         """Count device time spent for clients who had gone."""
-        self._gpu[GpuTime.ABANDONED].inc(gpu_seconds)
+        self._spend(GpuTime.ABANDONED, gpu_seconds)
 
     def loaded(self, phases: dict[LoadPhase, float]) -> None:
         """Count a worker's cold start."""
         for phase, seconds in phases.items():
             self._loads[phase].observe(seconds)
-        self._gpu[GpuTime.WARMUP].inc(phases.get(LoadPhase.WARMUP, 0.0))
+        self._spend(GpuTime.WARMUP, phases.get(LoadPhase.WARMUP, 0.0))
+
+    def _spend(self, kind: GpuTime, gpu_seconds: float) -> None:
+        self._gpu[kind].inc(gpu_seconds)
+        if self._price and self._cost:
+            self._cost.inc(float(self._price.cost(gpu_seconds)))
 
     def batched(self, batch: Batch) -> None:
         """Count a batch that was handed to a worker."""

@@ -22,6 +22,7 @@ from inference import zimage
 from inference.app import create_app
 from inference.instruments import Instruments
 from inference.keys import Keys
+from inference.money import Price
 from inference.recorder import Recorder
 from inference.service import ImageService
 from inference.worker import STILL, TINY
@@ -45,7 +46,7 @@ def serve(settings: Serve, tell: Callable[[str], None]) -> None:
     keys = Keys.read(settings.keys)
     with listen(settings.host, settings.port, "port") as sock:
         registry = CollectorRegistry()
-        instruments = Instruments(registry, settings.service or model, model)
+        instruments = Instruments(registry, settings.service or model, model, Price.of(settings))
         recorder = Recorder(
             settings.data / "history", seal_rows=settings.seal_rows, fsync=settings.fsync
         )

@@ -17,6 +17,7 @@ from inference.instruments import Instruments
 from inference.keys import Keys
 from inference.limits import Limits
 from inference.making import Shared
+from inference.money import Price
 from inference.orders import InvalidRequest, Order, read_order
 from inference.pool import Pool
 from inference.promises import fingerprint
@@ -58,6 +59,7 @@ class ImageService:
         self.name = settings.service or model
         self.limits = Limits.of(settings)
         self.queue = WaitingRoom(self.limits, settings.batch_share)
+        self._price = Price.of(settings)
         self._instruments = instruments
         self._recorder = recorder
         self._audience = Audience()
@@ -134,7 +136,7 @@ class ImageService:
         answer = visit.answer = await self._result(ticket)
         pictures = await self._encode(visit, order, answer)
         visit.outcome = Outcome.OK
-        made = answers.made(visit, pictures)
+        made = answers.made(visit, pictures, self._price)
         self._instruments.delivered(order.job, visit.stages())
         return made
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -174,6 +175,15 @@ class Serve(Section):
         description="Longest search of the history for the request that a rating names.",
         gt=0,
         le=300,
+    )
+    gpu_hour_price: Decimal = Field(
+        Decimal(0),
+        description="Price of one GPU for an hour; with it each answer says what it cost. 0 means unknown.",
+        ge=0,
+        le=100_000,
+    )
+    currency: str = Field(
+        "USD", description="Currency of the price, as ISO 4217 writes it.", pattern=r"^[A-Z]{3}$"
     )
     seal_rows: int = Field(
         5000, description="Rows after which the journal is sealed into Parquet.", ge=1, le=1_000_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,7 +42,7 @@ def _option(section: str, kind: type[Section], key: str) -> Callable[[F], F]:
 
 
 def _metavar(key: str, annotation: Any) -> str:
-    names = {int: "N", float: "NUMBER", Path: "PATH", Path | None: "PATH"}
+    names = {int: "N", float: "NUMBER", Decimal: "NUMBER", Path: "PATH", Path | None: "PATH"}
     return names.get(annotation, key.upper())
 
 
