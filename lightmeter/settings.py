@@ -202,6 +202,14 @@ class Serve(Section):
         return value
 
 
+class Log(Section):
+    """What every command writes to stderr."""
+
+    format: Literal["text", "json"] = Field(
+        "text", description="Log lines for people (text), or one JSON object each (json)."
+    )
+
+
 class Up(Section):
     """Everything on this machine."""
 
@@ -246,4 +254,9 @@ class Plan(Section):
     )
 
 
-SECTIONS: dict[str, type[Section]] = {"serve": Serve, "up": Up, "plan": Plan}
+SECTIONS: dict[str, type[Section]] = {
+    "serve": Serve,
+    "up": Up,
+    "plan": Plan,
+    "log": Log,
+}

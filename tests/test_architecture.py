@@ -16,7 +16,7 @@ from support.cli import python
 
 
 ROOMS = ("inference", "exporter", "alerts", "dashboards", "planner")
-BASE = ("errors", "units", "catalog", "rows", "lines", "journal", "late")
+BASE = ("errors", "units", "logs", "catalog", "rows", "lines", "journal", "late")
 """The alphabet and the words, each of which may import those before it and nothing but Python."""
 METRIC = re.compile(r"\blightmeter_[a-z]|\bDCGM_FI_")
 CHILD_STARTERS = {"lightmeter/cli/child.py", "inference/process.py"}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib
 import io
-import logging
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 import click
 
-from lightmeter.errors import LightmeterError, nearest
+from lightmeter import logs
+from lightmeter.errors import LightmeterError, SettingError, nearest
 
 
 COMMANDS: dict[str, str] = {
@@ -69,6 +69,11 @@ def _show_version(ctx: click.Context, /, _: click.Parameter, wanted: bool) -> No
     type=click.Path(path_type=Path),
     help="Configuration file.  [default: lightmeter.toml, where there is one; env: LIGHTMETER_CONFIG]",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(get_args(logs.Format)),
+    help="Log lines for people, or one JSON object each.  [default: text; env: LIGHTMETER_LOG_FORMAT]",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @click.option(
     "--version",
@@ -79,7 +84,13 @@ def _show_version(ctx: click.Context, /, _: click.Parameter, wanted: bool) -> No
     help="Show the version and exit.",
 )
 @click.pass_context
-def root(ctx: click.Context, /, config: Path | None, verbose: bool) -> None:  # noqa: FBT001
+def root(
+    ctx: click.Context,
+    /,
+    config: Path | None,
+    log_format: str | None,
+    verbose: bool,  # noqa: FBT001
+) -> None:
     """Meter, alert on, scale and budget GPU image-generation services.
 
     \b
@@ -90,12 +101,20 @@ def root(ctx: click.Context, /, config: Path | None, verbose: bool) -> None:  # 
       lightmeter plan --history lightmeter-data/history --out report
     """
     ctx.obj = config
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    for noisy in ("asyncio", "httpx", "httpcore", "matplotlib", "PIL", "uvicorn"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logs.configure(_log_format(ctx, log_format), verbose=verbose)
+
+
+def _log_format(ctx: click.Context, given: str | None) -> logs.Format:
+    """Settle the form of log lines; what else is wrong with the settings, their reader will say."""
+    from lightmeter.cli.options import sources
+    from lightmeter.configuration import Sources, resolve
+    from lightmeter.settings import Log
+
+    try:
+        found = sources(ctx)
+    except SettingError:
+        found = Sources({}, {}, "")
+    return resolve(Log, found, {"format": given})[0].format
 
 
 def main(args: list[str] | None = None) -> NoReturn:

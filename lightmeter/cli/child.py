@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from lightmeter import logs
 from lightmeter.configuration import PREFIX, variable
 from lightmeter.errors import InputError, ServerError, explain, port_error
 from lightmeter.settings import Serve
@@ -87,7 +88,9 @@ class Child:
 
 def _environment(settings: Serve) -> dict[str, str]:
     """Hand the settled values over as variables; ours are the only ones that count."""
-    values = {variable("serve", key): str(value) for key, value in settings.model_dump().items()}
+    settled = settings.model_dump(exclude_none=True)
+    values = {variable("serve", key): str(value) for key, value in settled.items()}
+    values[variable("log", "format")] = logs.form()
     return {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)} | values
 
 

@@ -28,8 +28,9 @@ class Ran:
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment without our own variables, and with those given."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("LIGHTMETER_")}
+    """Return this process's environment without variables that we heed, and with those given."""
+    heeded = ("LIGHTMETER_", "OTEL_")
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(heeded)}
     return kept | {"COLUMNS": "100"} | variables
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
@@ -27,18 +28,28 @@ START_SECONDS = 120.0
 
 
 class Server:
-    """``lightmeter serve`` on free ports; leaving the context ends it with SIGTERM."""
+    """``lightmeter serve`` on free ports; leaving the context ends it with SIGTERM.
 
-    def __init__(self, data: Path, *options: str, model: str = "still") -> None:
+    ``before`` are options of the command itself, ``variables`` its environment's.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *options: str,
+        model: str = "still",
+        before: Sequence[str] = (),
+        **variables: str,
+    ) -> None:
         arguments = ["--model", model, "--data", str(data), "--port", "0", "--metrics-port", "0"]
         self.data = data
         self.history = data / "history"
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "lightmeter.cli", "serve", *arguments, *options],
+            [sys.executable, "-P", "-m", "lightmeter.cli", *before, "serve", *arguments, *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=clean_environment(OMP_NUM_THREADS="1"),
+            env=clean_environment(OMP_NUM_THREADS="1", **variables),
         )
         self._lines: queue.Queue[str] = queue.Queue()
         self.log: list[str] = []
