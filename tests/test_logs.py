@@ -28,7 +28,7 @@ def test_text(tmp_path: Path) -> None:
         server.ready()
         assert eventually(lambda: server.log)
 
-    assert re.search(r"^\d{4}-.* INFO inference\.\w+ worker 0 is ready", server.log[0])
+    assert re.search(r"^\d{4}-.* INFO inference\.\w+ worker w0 is ready", server.log[0])
 
 
 @pytest.mark.parametrize("source", ["option", "variable", "file"])
@@ -43,7 +43,7 @@ def test_json(source: str, tmp_path: Path) -> None:
         assert eventually(lambda: server.log)
     line = lines("".join(server.log))[0]
 
-    assert ("info", True) == (line["level"], line["message"].startswith("worker 0 is ready"))
+    assert ("info", True) == (line["level"], line["message"].startswith("worker w0 is ready"))
     assert {"time", "level", "logger", "message"} == set(line)
     assert line["time"].endswith("Z")
     assert abs(datetime.fromisoformat(line["time"]) - datetime.now(UTC)) < timedelta(minutes=5)
