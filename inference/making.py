@@ -15,6 +15,7 @@ from inference.limits import Limits
 from inference.pace import Pace
 from inference.process import WorkerProcess
 from inference.tickets import Answer, Batch
+from inference.tuning import Observed
 from inference.waiting import WaitingRoom
 from lightmeter.catalog import LoadPhase
 from lightmeter.errors import WorkerError
@@ -62,6 +63,7 @@ class Shared:
     limits: Limits
     watcher: Watcher
     pace: Pace = field(default_factory=Pace)
+    observed: Observed = field(default_factory=Observed)
     caps: dict[Hashable, int] = field(default_factory=dict)
     """Most pictures in a batch, for shapes that ran out of memory."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -119,6 +121,7 @@ async def _attempt(
     if header["kind"] == "result":
         shared.watcher.computed(header, facts, wanted=batch.wanted_share)
         shared.pace.saw(batch, time.monotonic() - began)
+        shared.observed.saw(batch, time.monotonic() - began)
     _answer(batch, header, payload)
     return []
 

@@ -150,11 +150,15 @@ async def _run(
         asyncio.get_running_loop().add_signal_handler(number, stop)
     service.pool.start()
     service.fatal.add_done_callback(lambda _: stop())
-    announcer = asyncio.create_task(_announce(service, tell))
+    aside = [
+        asyncio.create_task(_announce(service, tell)),
+        asyncio.create_task(service.tuner.run()),
+    ]
     try:
         await server.serve(sockets=[sock])
     finally:
-        announcer.cancel()
+        for task in aside:
+            task.cancel()
         await service.pool.stop()
     if service.fatal.done():
         service.fatal.result()

@@ -23,6 +23,7 @@ from inference.pool import Pool
 from inference.promises import fingerprint
 from inference.recorder import Recorder
 from inference.tickets import Answer, Refused, Ticket
+from inference.tuner import AutoTuner
 from inference.visit import Caller, Visit
 from inference.waiting import WaitingRoom
 from lightmeter.catalog import Outcome, ShedReason, Stage
@@ -66,6 +67,7 @@ class ImageService:
         self._shared = Shared(settings, self.queue, self.limits, instruments)
         self.pool = Pool(self._shared)
         self.door = Admission(self.limits, self.queue, self.pool, clock=time.monotonic)
+        self.tuner = AutoTuner(settings, self.limits, self._shared.observed, self.pool)
         self.ready, self.fatal = self._shared.ready, self._shared.fatal
         instruments.watch(
             depth=self.queue.depth,

@@ -100,6 +100,16 @@ class Serve(Section):
         None,
         description="API keys, a TOML file with a table for each tenant; without it anyone may ask.",
     )
+    latency_target: float = Field(
+        0.0,
+        description="Seconds from arrival to answer that tuning aims at; 0 tunes for throughput alone.",
+        ge=0,
+        le=86_400,
+    )
+    auto_tune: bool = Field(
+        default=False,
+        description="Set the batch limit, up to --batch, from measured batches and --latency-target; each change is recorded in DATA/tuning.jsonl.",
+    )
     deadline: float = Field(
         300.0,
         description="Seconds after which a request that is not done is answered 504.",
