@@ -94,9 +94,13 @@ def listen(host: str, port: int, option: str) -> socket.socket:
     """
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
+        sock = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise port_error(host, port, option, error) from error
+    # asyncio does this for sockets that it made itself only; accepted ones inherit it. Without, the
+    # body waits 40 ms for the acknowledgement of the headers (measured 2026-11, with a kept connection)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 @contextlib.contextmanager
