@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from lightmeter.errors import SettingError, explain, nearest
-from lightmeter.settings import SECTIONS, Section
+from lightmeter.section import Section
+from lightmeter.settings import SECTIONS
 
 
 PREFIX = "LIGHTMETER_"

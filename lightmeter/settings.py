@@ -6,12 +6,11 @@ import ipaddress
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 
-
-Port = Annotated[int, Field(ge=0, le=65535)]
+from lightmeter.section import Port, Section
 
 
 @lru_cache(maxsize=8)
@@ -22,21 +21,6 @@ def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, 
         ValueError: one is neither.
     """
     return tuple(ipaddress.ip_network(word.strip()) for word in text.split(",") if word.strip())
-
-
-class Section(BaseModel):
-    """A frozen group of settings; an unknown key is refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_boolean(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse ``port = true``, which would count as 1."""
-        kind = cls.model_fields[str(info.field_name)].annotation
-        if isinstance(value, bool) and kind is not bool:
-            raise ValueError("must not be true or false")
-        return value
 
 
 class Serve(Section):

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from lightmeter.configuration import S, Sources, environment, read_sources, resolve, variable
-from lightmeter.settings import SECTIONS, Section
+from lightmeter.section import Section
+from lightmeter.settings import SECTIONS
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,7 +43,14 @@ def _option(section: str, kind: type[Section], key: str) -> Callable[[F], F]:
 
 
 def _metavar(key: str, annotation: Any) -> str:
-    names = {int: "N", float: "NUMBER", Decimal: "NUMBER", Path: "PATH", Path | None: "PATH"}
+    names = {
+        int: "N",
+        float: "NUMBER",
+        float | None: "NUMBER",
+        Decimal: "NUMBER",
+        Path: "PATH",
+        Path | None: "PATH",
+    }
     return names.get(annotation, key.upper())
 
 
