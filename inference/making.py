@@ -104,6 +104,8 @@ async def _attempt(
     if not batch.wanted_share:
         return []
     began = time.monotonic()
+    for ticket in batch.tickets:
+        ticket.attempted = began
     async with asyncio.timeout(shared.settings.deadline + STUCK_SECONDS):
         with _give_up_when_unwanted(batch, process):
             header, payload = await process.make(

@@ -42,6 +42,9 @@ class Ticket:
     progress: Callable[[int, int], None] | None = None
     """Told (steps done, steps in all) after each step."""
     started: float | None = None
+    """When it was taken out of the queue."""
+    attempted: float | None = None
+    """When the batch that made it was handed to the worker; later than ``started`` after a halving."""
     tries: int = 0
     worker: wire.Header = field(default_factory=dict)
     """Ready message of the worker that took it."""

@@ -63,6 +63,14 @@ class Visit:
         return self.ticket.started - self.ticket.arrived
 
     @property
+    def batch_wait(self) -> float:
+        """Seconds that others of its batch were made before it, as not all fitted at once."""
+        ticket = self.ticket
+        if ticket is None or ticket.started is None or ticket.attempted is None:
+            return 0.0
+        return max(0.0, ticket.attempted - ticket.started)
+
+    @property
     def gpu_seconds(self) -> float | None:
         """Its own share of the device time; None where there was none."""
         return self.answer.gpu_seconds if self.answer else None
@@ -71,7 +79,8 @@ class Visit:
         """Where the time went; what no stage claims is the unaccounted rest."""
         header = self.answer.header if self.answer else {}
         known = {Stage(name): seconds for name, seconds in header.get("stages", {}).items()}
-        stages = {Stage.QUEUE: self.queue_seconds or 0.0, **known, **self.own_stages}
+        waits = {Stage.QUEUE: self.queue_seconds or 0.0, Stage.BATCH_WAIT: self.batch_wait}
+        stages = {**waits, **known, **self.own_stages}
         return stages | {Stage.UNACCOUNTED: max(0.0, self.seconds - sum(stages.values()))}
 
     def row(self) -> UsageRow:

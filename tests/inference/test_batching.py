@@ -71,6 +71,7 @@ def test_out_of_memory(tmp_path: Path) -> None:
         twice = server.value(catalog.OOM, resolution="2048x2048")
 
     assert {200: 20} == Counter(answer.status_code for answer in first + second)
+    assert 0 < max(answer.json()["timings"]["batch_wait"] for answer in first)
     assert once >= 1
     assert twice - once <= once
 
