@@ -1,0 +1,87 @@
+"""What is known of one GPU at one moment: what samplers send, and what the page is rendered from.
+
+None, or a name that is missing from a mapping, means that the device cannot tell; never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """Which GPU it is. ``profile`` and ``instance`` are set for a MIG instance only."""
+
+    index: int
+    uuid: str
+    name: str
+    pci_bus_id: str
+    driver: str
+    profile: str | None = None
+    instance: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """One process on a GPU. ``pid`` is the host's; ``busy_seconds`` counts since it was first seen."""
+
+    pid: int
+    used_bytes: int | None
+    busy_seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Xid:
+    """XID errors of one number: how many, and when the last came (Unix seconds)."""
+
+    number: int
+    count: int
+    last_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """One GPU's readings. ``at`` is Unix seconds; counters count since ``since``.
+
+    ``gauges`` maps a DCGM field name to its value in DCGM's own unit. Memory is bytes, ``used``
+    without what the driver reserves (NVML's memory v2).
+    """
+
+    gpu: Gpu
+    at: float
+    since: float
+    gauges: Mapping[str, float] = field(default_factory=dict)
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    memory_peak_bytes: int | None = None
+    """Highest use in the sliding window."""
+    busy_seconds: float | None = None
+    sampled_seconds: float | None = None
+    sm_active_seconds: float | None = None
+    energy_joules: float | None = None
+    throttle_seconds: Mapping[str, float] = field(default_factory=dict)
+    xids: tuple[Xid, ...] = ()
+    processes: tuple[Process, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """Whether a GPU answers; ``reason`` is one of the catalogue's, ``ok`` where it does."""
+
+    index: int
+    uuid: str | None
+    up: bool
+    reason: str
+    age_seconds: float | None
+    """Age of the newest sample; None where there never was one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """Everything that a page is rendered from. ``snapshots`` holds fresh ones only."""
+
+    snapshots: tuple[Snapshot, ...]
+    health: tuple[Health, ...]
+    expected: int | None
+    """GPUs that there should be: the most ever seen, or as configured."""
