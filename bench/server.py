@@ -139,8 +139,9 @@ _LOOP = """
 import sys, time
 from inference.engine import Job
 from inference import zimage
+from inference.setup import Setup
 side, batch, seconds = int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
-engine = zimage.load(sys.argv[1], device="cpu", index=0, threads=1).engine
+engine = zimage.load(sys.argv[1], Setup(device="cpu")).engine
 jobs = [Job(prompt="a red fox in snow", negative_prompt=None, width=side, height=side, images=1, steps=8, guidance=0.0, seed=n) for n in range(batch)]
 engine.generate(jobs, lambda: False)
 end, made = time.perf_counter() + seconds, 0

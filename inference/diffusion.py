@@ -6,11 +6,13 @@ on itself, so two threads in one pipeline break each other (huggingface/diffuser
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from inference import sameness
 from inference.engine import Job, OutOfMemory, Pixels, Result, Stopped
 from inference.stopwatch import Stopwatch, cuda_watch, host_watch
 from lightmeter.catalog import Stage
@@ -23,13 +25,19 @@ class DiffusionEngine:
     decoded and when they are on the host.
     """
 
-    def __init__(self, pipe: Any, device: Any, watch: Stopwatch | None = None) -> None:
+    def __init__(
+        self, pipe: Any, device: Any, *, one_by_one: bool = False, watch: Stopwatch | None = None
+    ) -> None:
+        """Take over a pipeline; ``one_by_one`` costs batching its gain, see `sameness`."""
         self._pipe = pipe
+        self._one_by_one = one_by_one
         self._device = device
         self._watch = watch or (cuda_watch() if device.type == "cuda" else host_watch())
         self._forwards = 0
         self._finite: Any = None
         self._stop: Callable[[], bool] = lambda: False
+        on_cpu = device.type == "cpu"
+        sameness.make_independent(pipe, one_by_one=one_by_one, by_own_length=on_cpu)
         pipe.transformer.register_forward_pre_hook(self._before_forward)
         pipe.vae.decode = self._decoding(pipe.vae.decode)
 
@@ -64,7 +72,7 @@ class DiffusionEngine:
         self._watch.start()
         with torch.inference_mode():
             pictures = self._pipe(**self._arguments(jobs)).images
-            pixels = _to_pixels(pictures)
+            pixels = to_pixels(pictures)
         self._watch.mark()
         began, first, *ends, decoded, ended = self._watch.read()
         return Result(
@@ -90,9 +98,8 @@ class DiffusionEngine:
         pictures = [(job, index) for job in jobs for index in range(job.images)]
         unwanted = [job.negative_prompt or "" for job, _ in pictures]
         return {
-            # The pipeline rewrites the prompt list in place: every call gets a fresh one.
-            "prompt": [job.prompt for job, _ in pictures],
-            "negative_prompt": unwanted if head.guidance > 0 else None,
+            "prompt_embeds": self._embed([job.prompt for job, _ in pictures]),
+            "negative_prompt_embeds": self._embed(unwanted) if head.guidance > 0 else None,
             "width": head.width,
             "height": head.height,
             "num_inference_steps": head.steps,
@@ -105,6 +112,18 @@ class DiffusionEngine:
             "callback_on_step_end": self._after_step,
             "output_type": "pt",
         }
+
+    def _embed(self, texts: list[str]) -> list[Any]:
+        """Encode each distinct text once; returns (tokens, width) for each text."""
+        distinct = list(dict.fromkeys(texts))
+        calls = [[text] for text in distinct] if self._one_by_one else [distinct]
+        # The pipeline rewrites the list in place: it gets a copy.
+        found = [
+            self._pipe.encode_prompt(list(call), do_classifier_free_guidance=False)[0]
+            for call in calls
+        ]
+        embeddings = dict(zip(distinct, itertools.chain.from_iterable(found), strict=True))
+        return [embeddings[text] for text in texts]
 
     def _before_forward(self, *_: Any) -> None:
         self._forwards += 1
@@ -146,7 +165,7 @@ class DiffusionEngine:
         return int(torch.cuda.max_memory_allocated(self._device))
 
 
-def _to_pixels(pictures: Any) -> Pixels:
+def to_pixels(pictures: Any) -> Pixels:
     """Turn (n, 3, h, w) floats in 0..1 into (n, h, w, 3) uint8 on the host."""
     import torch
 

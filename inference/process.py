@@ -57,6 +57,7 @@ class WorkerProcess:
             device=settings.device,
             index=index,
             threads=threads,
+            deterministic=settings.deterministic,
             steps=settings.steps,
             control=listening,
         )

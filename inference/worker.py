@@ -21,6 +21,7 @@ from pathlib import Path
 
 from inference import still, tinymodel, wire, zimage
 from inference.engine import Engine, Job, Loaded, OutOfMemory, Stopped, warmup_job
+from inference.setup import Setup
 from lightmeter.catalog import LoadPhase
 
 
@@ -29,15 +30,12 @@ STILL = "still"
 TINY = "tiny"
 
 
-@dataclass(frozen=True)
-class Spec:
+@dataclass(frozen=True, kw_only=True)
+class Spec(Setup):
     """What a worker is told at its start. ``tiny`` is the folder of the built-in pipeline."""
 
     model: str
     tiny: str
-    device: zimage.Device
-    index: int
-    threads: int
     steps: int
     control: int
     """File descriptor on which batches are given up."""
@@ -126,7 +124,7 @@ def _load(spec: Spec) -> Loaded:
         model = spec.tiny
         if not (Path(model) / "model_index.json").exists():
             tinymodel.build_tiny(Path(model))
-    loaded = zimage.load(model, device=spec.device, index=spec.index, threads=spec.threads)
+    loaded = zimage.load(model, spec)
     warm = time.perf_counter()
     loaded.engine.generate([warmup_job(loaded.default_side, spec.steps)], lambda: False)
     loaded.phases.update({LoadPhase.IMPORT: imported, LoadPhase.WARMUP: time.perf_counter() - warm})

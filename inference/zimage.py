@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from inference.diffusion import DiffusionEngine
 from inference.engine import Loaded
+from inference.setup import Device, Setup
 from lightmeter.catalog import LoadPhase
 from lightmeter.errors import ModelError, explain
 
 
 PIPELINE_CLASS = "ZImagePipeline"
-Device = Literal["auto", "cpu", "cuda"]
 
 
-def load(model: str, *, device: Device, index: int, threads: int) -> Loaded:
+def load(model: str, setup: Setup) -> Loaded:
     """Load a pipeline from a folder or the local hub cache; worker ``index`` takes that GPU.
 
     Raises:
@@ -25,8 +25,8 @@ def load(model: str, *, device: Device, index: int, threads: int) -> Loaded:
     """
     import torch
 
-    torch.set_num_threads(threads)
-    place = _device(device, index)
+    torch.set_num_threads(setup.threads)
+    place = _device(setup.device, setup.index)
     if place.type == "cuda":
         torch.cuda.set_device(place)  # its stream is where marks are noted
     began = time.perf_counter()
@@ -38,7 +38,7 @@ def load(model: str, *, device: Device, index: int, threads: int) -> Loaded:
     on_gpu = place.type == "cuda"
     properties = torch.cuda.get_device_properties(place) if on_gpu else None
     return Loaded(
-        engine=DiffusionEngine(pipe, place),
+        engine=DiffusionEngine(pipe, place, one_by_one=setup.deterministic),
         default_side=int(pipe.vae.config.sample_size),
         device=str(place),
         gpu_name=properties.name if properties else None,

@@ -59,6 +59,10 @@ class Serve(Section):
         ge=0,
         le=256,
     )
+    deterministic: bool = Field(
+        default=False,
+        description="Take the pictures of a batch through the transformer one by one, so that a picture's bits never depend on its batch, with any number of threads and on a GPU; batching then saves little.",
+    )
     queue: int = Field(
         64, description="Requests that may wait; one more is answered 429.", ge=1, le=100_000
     )

@@ -18,6 +18,7 @@ import torch
 from inference import tinymodel, zimage
 from inference.diffusion import DiffusionEngine
 from inference.engine import Job, Loaded, Stopped
+from inference.setup import Setup
 from inference.stopwatch import Stopwatch
 from lightmeter import catalog
 from lightmeter.catalog import Clock, GpuTime, LoadPhase, Stage
@@ -40,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def loaded(folder: Path) -> Loaded:
-    return zimage.load(str(folder), device="cpu", index=0, threads=1)
+    return zimage.load(str(folder), Setup(device="cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +72,14 @@ def test_forwards(loaded: Loaded) -> None:
 
 
 def test_batch_mates(loaded: Loaded) -> None:
-    """Whatever is made beside it, a picture differs by at most one level of 255 in fp32."""
+    """Whatever is made beside it, a picture is the same; pictures of one job are not."""
     jobs = [job(seed=8), job("a red fox", seed=20, images=2), job(seed=9)]
-    together = loaded.engine.generate(jobs, never).pixels.astype(int)
-    alone = [loaded.engine.generate([one], never).pixels.astype(int) for one in jobs]
+    together = loaded.engine.generate(jobs, never).pixels
+    alone = [loaded.engine.generate([one], never).pixels for one in jobs]
 
     assert (4, 64, 64, 3) == together.shape
-    assert 1 >= np.abs(together - np.concatenate(alone)).max()
-    assert 1 < np.abs(together[0] - together[3]).max()
+    assert np.array_equal(np.concatenate(alone), together)
+    assert not np.array_equal(together[1], together[2])
 
 
 def test_stopped(loaded: Loaded) -> None:
@@ -180,7 +181,7 @@ def test_device_clock(folder: Path) -> None:
     """On a device with its own clock every step has its own time, and nothing is read too early."""
     pipe = zimage.read(str(folder), torch.device("cpu"))
     watch = Stopwatch(Clock.CUDA_EVENT, partial(DeviceEvent, Device(work_per_event=1)))
-    engine = DiffusionEngine(pipe, torch.device("cpu"), watch)
+    engine = DiffusionEngine(pipe, torch.device("cpu"), watch=watch)
     result = engine.generate([job(steps=5, images=2)], never)
 
     assert Clock.CUDA_EVENT is result.clock
@@ -196,7 +197,7 @@ def test_device_clock(folder: Path) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_cuda_clock(folder: Path) -> None:
     """On a GPU the times are the device's own, and the peak is that of the batch."""
-    engine = zimage.load(str(folder), device="cuda", index=0, threads=1).engine
+    engine = zimage.load(str(folder), Setup(device="cuda")).engine
     large = engine.generate([job(width=512, height=512, images=2)], never)
     small = engine.generate([job(steps=5)], never)
 
