@@ -1,0 +1,17 @@
+"""The scaler's metrics."""
+
+from __future__ import annotations
+
+from lightmeter.catalog.metric import COLD_START_BUCKETS, C, G, H, metric
+
+
+# fmt: off
+DESIRED_REPLICAS = metric("scaler", "lightmeter_desired_replicas", G, "replicas", "Replicas that the decision asks for.")
+READY_REPLICAS = metric("scaler", "lightmeter_ready_replicas", G, "replicas", "Replicas that can serve.")
+STARTING_REPLICAS = metric("scaler", "lightmeter_starting_replicas", G, "replicas", "Replicas ordered and not yet ready.")
+DECISIONS = metric("scaler", "lightmeter_decisions_total", C, "decisions", "Scaling decisions, by what was done and the term that decided.", "action", "term")
+SIGNAL_AGE = metric("scaler", "lightmeter_signal_age_seconds", G, "seconds", "Age of each observed signal.", "signal")
+COLD_START = metric("scaler", "lightmeter_cold_start_seconds", H, "seconds", "From ordering a replica to its being ready.", buckets=COLD_START_BUCKETS)
+
+DCGM_ENERGY = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
+# fmt: on

@@ -1,0 +1,124 @@
+"""The closed vocabularies: what a label, a column or a decision may say."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How a request ended; also the ``outcome`` column of the usage history."""
+
+    OK = "ok"
+    ANOMALOUS = "anomalous"
+    INVALID = "invalid"
+    SHED = "shed"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    OOM = "oom"
+    ERROR = "error"
+
+
+class Priority(StrEnum):
+    """Who is served first: a person who waits, or a batch job."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+
+
+class Stage(StrEnum):
+    """Where the time of a request goes; the stages of one request add up to its duration."""
+
+    QUEUE = "queue"
+    BATCH_WAIT = "batch_wait"
+    TEXT_ENCODE = "text_encode"
+    DENOISE = "denoise"
+    VAE_DECODE = "vae_decode"
+    TRANSFER = "transfer"
+    GUARD = "guard"
+    ENCODE = "encode"
+    RESPOND = "respond"
+    UNACCOUNTED = "unaccounted"
+
+
+class Clock(StrEnum):
+    """What measured a time: the host's monotonic clock, or events on the GPU."""
+
+    HOST = "host"
+    CUDA_EVENT = "cuda_event"
+
+
+class GpuTime(StrEnum):
+    """What GPU seconds were spent on."""
+
+    USEFUL = "useful"
+    ABANDONED = "abandoned"
+    WARMUP = "warmup"
+
+
+class WorkerState(StrEnum):
+    """Where a worker process is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    BUSY = "busy"
+    DRAINING = "draining"
+    DEAD = "dead"
+
+
+class LoadPhase(StrEnum):
+    """Parts of a cold start."""
+
+    IMPORT = "import"
+    WEIGHTS = "weights"
+    TO_DEVICE = "to_device"
+    COMPILE = "compile"
+    WARMUP = "warmup"
+
+
+class ShedReason(StrEnum):
+    """Why a request was turned away unserved."""
+
+    QUEUE_FULL = "queue_full"
+    RATE_LIMIT = "rate_limit"
+    STARTING = "starting"
+    DRAINING = "draining"
+    NO_WORKER = "no_worker"
+    DEADLINE = "deadline"
+
+
+class Anomaly(StrEnum):
+    """What a guard found wrong with a picture."""
+
+    BLACK = "black"
+    FLAT = "flat"
+    NAN = "nan"
+    NOISE = "noise"
+    BLUR = "blur"
+    DUPLICATE = "duplicate"
+
+
+class StopReason(StrEnum):
+    """What closed a batch."""
+
+    FULL = "full"
+    TIMEOUT = "timeout"
+    INCOMPATIBLE = "incompatible"
+    DRAINED = "drained"
+
+
+RESOLUTIONS = ("256x256", "512x512", "768x768", "1024x1024", "1536x1536", "2048x2048", "larger")
+"""Classes by area: a picture counts under the smallest square that holds as many pixels."""
+
+SIGNALS = ("luma", "sharpness", "entropy", "colourfulness", "clipping")
+GPU_UP_REASONS = ("ok", "lost", "hung", "no_permission", "driver_missing", "mig_changed")
+THROTTLE_REASONS = ("power", "thermal", "sync_boost", "board_limit", "low_util", "reliability")
+ACTIONS = ("up", "down", "hold", "freeze")
+
+
+def resolution(width: int, height: int) -> str:
+    """Name the class in `RESOLUTIONS` of a picture, width and height in pixels."""
+    for name in RESOLUTIONS[:-1]:
+        side = int(name.partition("x")[0])
+        if width * height <= side * side:
+            return name
+    return RESOLUTIONS[-1]
