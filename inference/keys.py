@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lightmeter.errors import InputError, LightmeterError, SettingError, explain
 
@@ -46,12 +46,19 @@ class Forbidden(LightmeterError):  # noqa: N818  (an answer, not a fault)
     """The key is known and may not do this."""
 
 
+def _visible(key: str) -> str:
+    """Refuse what no header can carry."""
+    if not all("!" <= letter <= "~" for letter in key):
+        raise ValueError("may hold visible ASCII characters only")
+    return key
+
+
 class _Entry(BaseModel):
     """One table of the key file."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    key: Annotated[str, Field(min_length=LEAST_KEY_CHARS)] | None = None
+    key: Annotated[str, Field(min_length=LEAST_KEY_CHARS), AfterValidator(_visible)] | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     weight: float = Field(1.0, gt=0, le=1000)
     requests_per_minute: float | None = Field(None, gt=0, le=1_000_000)
@@ -91,13 +98,17 @@ class Keys:
         if path is None:
             return cls({})
         try:
-            tables = tomllib.loads(path.read_text())
+            tables = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise SettingError(f"key file {str(path)!r} {explain(error)}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingError(f"key file {str(path)!r} is no TOML") from error
         tenants: dict[bytes, Tenant] = {}
-        for name, table in tables.items():
+        for place, (name, table) in enumerate(tables.items(), 1):
+            if not _NAME.fullmatch(name) or not isinstance(table, dict):  # it may be a key
+                raise SettingError(
+                    f"key file {str(path)!r}: entry {place} is no tenant; write [NAME], 1 to 64 letters, digits, '.', '_' or '-', and below it key = \"...\""
+                )
             entry = _entry(path, name, table)
             if entry.digest() in tenants:
                 raise SettingError(f"key file {str(path)!r}: {name} has another tenant's key")
@@ -145,15 +156,12 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def _entry(path: Path, name: str, table: Any) -> _Entry:
-    if not _NAME.fullmatch(name):
-        raise SettingError(
-            f"key file {str(path)!r}: tenant {name[:80]!r} must be 1 to 64 letters, digits, '.', '_' or '-'"
-        )
+def _entry(path: Path, name: str, table: dict[str, Any]) -> _Entry:
     try:
         return _Entry.model_validate(table)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the table"
-        message = first["msg"].removeprefix("Value error, ").lower()
+        message = first["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]
         raise SettingError(f"key file {str(path)!r}: {name}: {field}: {message}") from error

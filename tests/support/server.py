@@ -25,6 +25,7 @@ from support.cli import clean_environment
 
 
 START_SECONDS = 120.0
+GENERATIONS = "/v1/images/generations"
 
 
 class Server:
@@ -78,10 +79,12 @@ class Server:
         self._announced("ready")
         return self
 
-    def post(self, body: dict[str, Any] | None = None, **fields: Any) -> httpx.Response:
+    def post(
+        self, body: dict[str, Any] | None = None, key: str = "", **fields: Any
+    ) -> httpx.Response:
         """Ask for a picture."""
         asked = {"prompt": "a lighthouse", **(body or {}), **fields}
-        return self.client.post("/v1/images/generations", json=asked)
+        return self.client.post(GENERATIONS, json=asked, headers=bearer(key))
 
     def together(self, bodies: list[dict[str, Any]]) -> list[httpx.Response]:
         """Ask for many pictures at the same time; answers in the order asked."""
@@ -124,6 +127,11 @@ class Server:
         for stream in (self.process.stdout, self.process.stderr):
             if stream:
                 stream.close()
+
+
+def bearer(key: str) -> dict[str, str]:
+    """Return the header that carries an API key; none for an empty one."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def picture(answer: httpx.Response, index: int = 0) -> Image.Image:
