@@ -72,6 +72,8 @@ def made(visit: Visit, pictures: Sequence[Picture], price: Price | None) -> Made
         },
         "timings": timings | {"total": visit.seconds},
     }
+    if visit.energy_joules is not None:
+        facts["usage"]["energy_joules"] = visit.energy_joules
     if price:
         facts["cost"] = float(price.cost(visit.gpu_seconds or 0.0))
         facts["currency"] = price.currency

@@ -13,9 +13,11 @@ from starlette.exceptions import HTTPException
 from inference import routes_admin, routes_health, routes_images
 from inference.keys import Forbidden, Unauthorized
 from inference.orders import InvalidRequest
+from inference.passing import Passing
 from inference.routes_images import BodyTooLarge, BodyTooSlow
 from inference.service import DoesNotFit, ImageService
 from inference.tickets import Refused
+from inference.tracing import Tracer
 from lightmeter.catalog import ShedReason
 from lightmeter.errors import HistoryError, LightmeterError, WorkerError
 
@@ -36,12 +38,20 @@ _KINDS: dict[type[LightmeterError], tuple[int, str]] = {
 _RETRY_SECONDS = {WorkerError: 1.0, HistoryError: 30.0}
 
 
-def create_app(service: ImageService) -> FastAPI:
+def create_app(service: ImageService, tracer: Tracer) -> FastAPI:
     """Build the application around a service."""
     # FastAPI's own documentation pages load scripts from a CDN; /openapi.json is enough.
     app = FastAPI(
-        title="lightmeter", version=metadata.version("lightmeter"), docs_url=None, redoc_url=None
+        title="lightmeter",
+        version=metadata.version("lightmeter"),
+        docs_url=None,
+        redoc_url=None,
+        # its own telemetry would tell everything a second time
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    paths = (routes_images.GENERATIONS,)
+    access_log = service.settings.access_log
+    app.add_middleware(Passing, paths=paths, tracer=tracer, access_log=access_log)
     routes_images.add(app, service, problem)
     routes_health.add(app, service)
     routes_admin.add(app, service)

@@ -12,7 +12,9 @@ import bisect
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -79,11 +81,22 @@ class Course:
         return joules[left] + power * (moment - moments[left])
 
 
-class EnergyMeter:
-    """The courses of all GPUs' counters, by UUID."""
+@dataclass(eq=False)
+class Draw:
+    """What a GPU drew for one batch, once that is done; None where it is not known."""
 
-    def __init__(self) -> None:
+    begin: float
+    alone: bool
+    joules: float | None = None
+
+
+class EnergyMeter:
+    """The courses of all GPUs' counters, by UUID; moments are those of ``clock``, seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
         self._courses: dict[str, Course] = {}
+        self._drawing: dict[str, list[Draw]] = {}
 
     def add(self, at: float, readings: Mapping[str, float]) -> None:
         """Take in what an exporter said at a moment: joules by UUID."""
@@ -91,12 +104,27 @@ class EnergyMeter:
             self._courses.setdefault(uuid, Course()).add(at, joules)
 
     def between(self, uuid: str | None, begin: float, end: float) -> float | None:
-        """Joules that a GPU drew from ``begin`` to ``end``, moments of the clock of `follow`.
+        """Joules that a GPU drew from ``begin`` to ``end``.
 
         None where it is not known: no such GPU, too early, or no news of it for too long.
         """
         course = self._courses.get(uuid or "")
         return course.between(begin, end) if course else None
+
+    @contextmanager
+    def drawing(self, uuid: str | None) -> Iterator[Draw]:
+        """Measure what happens inside; what two share a GPU for at the same time cannot be split."""
+        others = self._drawing.setdefault(uuid or "", [])
+        draw = Draw(self.clock(), alone=not others)
+        for other in others:
+            other.alone = False
+        others.append(draw)
+        try:
+            yield draw
+        finally:
+            others.remove(draw)
+            if draw.alone:
+                draw.joules = self.between(uuid, draw.begin, self.clock())
 
 
 def readings(text: str) -> dict[str, float]:
@@ -117,7 +145,7 @@ def readings(text: str) -> dict[str, float]:
     return found
 
 
-async def follow(url: str, meter: EnergyMeter, clock: Callable[[], float] = time.monotonic) -> None:
+async def follow(url: str, meter: EnergyMeter) -> None:
     """Keep a meter up to date from the exporter at ``url``, until cancelled.
 
     An exporter that cannot be read is said so once, and once when it can be again.
@@ -125,7 +153,7 @@ async def follow(url: str, meter: EnergyMeter, clock: Callable[[], float] = time
     well = True
     async with httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False) as client:
         while True:
-            fault = await _poll(client, url, meter, clock)
+            fault = await _poll(client, url, meter)
             if fault and well:
                 _log.warning("energy is not known: exporter %s %s", url, fault)
             elif not fault and not well:
@@ -134,16 +162,14 @@ async def follow(url: str, meter: EnergyMeter, clock: Callable[[], float] = time
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _poll(
-    client: httpx.AsyncClient, url: str, meter: EnergyMeter, clock: Callable[[], float]
-) -> str:
+async def _poll(client: httpx.AsyncClient, url: str, meter: EnergyMeter) -> str:
     """Read the exporter once; return what is wrong with it, or nothing."""
-    asked = clock()
+    asked = meter.clock()
     try:
         answer = await client.get(url)
         answer.raise_for_status()
         found = readings(answer.text)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return f"cannot be read ({type(error).__name__}: {error})"
-    meter.add((asked + clock()) / 2, found)
+    meter.add((asked + meter.clock()) / 2, found)
     return "" if found else f"has neither {' nor '.join(_JOULES_PER_UNIT)}"

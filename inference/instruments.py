@@ -103,15 +103,24 @@ class Instruments:
         """Count a request that is decided."""
         self._requests[outcome].inc()
 
-    def sent(self, priority: Priority, seconds: float, *, respond: float) -> None:
+    def sent(
+        self,
+        priority: Priority,
+        seconds: float,
+        *,
+        respond: float,
+        exemplar: dict[str, str] | None = None,
+    ) -> None:
         """Time a served request whose answer has left; refused ones never enter the latency."""
-        self._stages[Stage.RESPOND].observe(respond)
-        self._duration[priority].observe(seconds)
+        self._stages[Stage.RESPOND].observe(respond, exemplar)
+        self._duration[priority].observe(seconds, exemplar)
 
-    def delivered(self, job: Job, stages: dict[Stage, float]) -> None:
+    def delivered(
+        self, job: Job, stages: dict[Stage, float], exemplar: dict[str, str] | None = None
+    ) -> None:
         """Count the pictures of a served request and where its time went."""
         for stage, seconds in stages.items():
-            self._stages[stage].observe(seconds)
+            self._stages[stage].observe(seconds, exemplar)
         self._images[catalog.resolution(job.width, job.height)].inc(job.images)
         self._done.inc(work_of(job))
 
@@ -130,6 +139,10 @@ class Instruments:
     def abandoned(self, gpu_seconds: float) -> None:
         """Count device time spent for clients who had gone."""
         self._spend(GpuTime.ABANDONED, gpu_seconds)
+
+    def drew(self, joules: float) -> None:
+        """Count energy of a GPU while it served."""
+        self._counter(catalog.ENERGY).inc(joules)
 
     def loaded(self, phases: dict[LoadPhase, float]) -> None:
         """Count a worker's cold start."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from inference import wire
+from inference.energy import EnergyMeter
 from inference.engine import Job
 from inference.limits import Limits
 from inference.pace import Pace
@@ -49,6 +50,10 @@ class Watcher(Protocol):
         """Count device time of a batch that was given up."""
         ...
 
+    def drew(self, joules: float) -> None:
+        """Count energy that a GPU drew for a batch, where it is known."""
+        ...
+
     def out_of_memory(self, batch: Batch) -> None:
         """Count a batch that did not fit the device."""
         ...
@@ -64,6 +69,7 @@ class Shared:
     watcher: Watcher
     pace: Pace = field(default_factory=Pace)
     observed: Observed = field(default_factory=Observed)
+    energy: EnergyMeter = field(default_factory=EnergyMeter)
     caps: dict[Hashable, int] = field(default_factory=dict)
     """Most pictures in a batch, for shapes that ran out of memory."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -107,11 +113,17 @@ async def _attempt(
     for ticket in batch.tickets:
         ticket.attempted = began
     async with asyncio.timeout(shared.settings.deadline + STUCK_SECONDS):
-        with _give_up_when_unwanted(batch, process):
+        with (
+            _give_up_when_unwanted(batch, process),
+            shared.energy.drawing(facts["gpu_uuid"]) as draw,
+        ):
             header, payload = await process.make(
                 [ticket.job for ticket in batch.tickets],
                 batch.stepped if batch.listened_to else None,
             )
+    if draw.joules is not None:
+        header["energy_joules"] = draw.joules
+        shared.watcher.drew(draw.joules)
     if header["kind"] == "stopped":
         shared.watcher.abandoned(header["gpu_seconds"])
         return []

@@ -22,7 +22,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusC
 from opentelemetry.trace.span import TraceState
 from opentelemetry.util.types import AttributeValue
 
-from inference.tracing import Caller, Facts, Headers, TraceContext, caller_of
+from inference.tracing import Facts, Headers, Parent, TraceContext, parent_of
 from lightmeter.catalog import Stage
 
 
@@ -37,7 +37,6 @@ FLUSH_SECONDS = 2.0
 """How long the end of the process waits for a collector to take the last spans."""
 SILENCE_SECONDS = 60.0
 """A complaint of the exporter's is logged once in this time."""
-_NANOSECONDS = 1e9
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class OtlpTracer:
 
     def begin(self, headers: Headers) -> TraceContext:
         """Open the request's span; the SDK's sampler decides whether it is kept."""
-        caller = caller_of(headers)
+        caller = parent_of(headers)
         span = self._tracer.start_span(
             OPERATION, _remote(caller) if caller else Context(), SpanKind.SERVER
         )
@@ -88,13 +87,13 @@ class OtlpTracer:
         if not isinstance(context, _Live) or not isinstance(context.span, Span):
             return
         span = context.span
-        began = span.start_time or time.time_ns()
+        began = (span.start_time or time.time_ns()) + _nanoseconds(facts.reading)
         span.update_name(f"{OPERATION} {facts.model}")
         span.set_attributes(dict(attributes(facts)))
         if facts.status >= SERVER_ERROR:
             span.set_status(StatusCode.ERROR, facts.outcome)
         self._stages(span, facts, began)
-        span.end(began + round(facts.seconds * _NANOSECONDS))
+        span.end(began + _nanoseconds(facts.seconds))
 
     def _stages(self, root: trace.Span, facts: Facts, began: int) -> None:
         """Lay the stages end to end from the arrival on; only their lengths were measured."""
@@ -102,7 +101,7 @@ class OtlpTracer:
         for stage, seconds in facts.stages.items():
             if stage is Stage.UNACCOUNTED:
                 continue
-            ended = began + round(seconds * _NANOSECONDS)
+            ended = began + _nanoseconds(seconds)
             child = self._tracer.start_span(stage, parent, start_time=began)
             if stage is Stage.DENOISE and facts.steps:
                 child.set_attribute("lightmeter.step_seconds", facts.steps)
@@ -147,7 +146,11 @@ def attributes(facts: Facts) -> Iterator[tuple[str, AttributeValue]]:
     yield from ((name, value) for name, value in known.items() if value is not None)
 
 
-def _remote(caller: Caller) -> Context:
+def _nanoseconds(seconds: float) -> int:
+    return round(seconds * 1e9)
+
+
+def _remote(caller: Parent) -> Context:
     """Put the caller where the SDK looks for a parent."""
     parent = SpanContext(
         int(caller.trace_id, 16),

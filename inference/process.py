@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from inference import wire
 from inference.engine import Job
 from inference.worker import Spec
+from lightmeter import logs
 from lightmeter.errors import WorkerError
 from lightmeter.settings import Serve
 
@@ -60,6 +61,7 @@ class WorkerProcess:
             deterministic=settings.deterministic,
             steps=settings.steps,
             control=listening,
+            log_format=logs.form(),
         )
         process = await asyncio.create_subprocess_exec(
             sys.executable,

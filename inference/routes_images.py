@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from inference import answers
 from inference.answers import Made
 from inference.orders import ImageRequest
+from inference.passing import PASSAGE
 from inference.service import ImageService
 from inference.visit import Caller
 from lightmeter.catalog import Outcome
@@ -72,7 +73,8 @@ def caller_of(request: Request, service: ImageService) -> Caller:
         Unauthorized: keys are asked for, and this is none of them.
     """
     tenant = service.keys.identify(request.headers.get("authorization"))
-    return Caller(tenant, request.client.host if request.client else "")
+    address = request.client.host if request.client else ""
+    return Caller(tenant, address, passage=request.scope.get(PASSAGE))
 
 
 async def read_body(request: Request, service: ImageService, caller: Caller) -> bytes:

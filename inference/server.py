@@ -11,20 +11,21 @@ import re
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
 import uvicorn
 from prometheus_client import CollectorRegistry, start_http_server
 
-from inference import zimage
+from inference import energy, zimage
 from inference.app import create_app
 from inference.instruments import Instruments
 from inference.keys import Keys
 from inference.money import Price
 from inference.recorder import Recorder
 from inference.service import ImageService
+from inference.tracing import Tracer, open_tracer
 from inference.worker import STILL, TINY
 from lightmeter.errors import ModelError, port_error
 from lightmeter.settings import Serve
@@ -35,8 +36,10 @@ _log = logging.getLogger(__name__)
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
-def serve(settings: Serve, tell: Callable[[str], None]) -> None:
+def serve(settings: Serve, tell: Callable[[str], None], environ: Mapping[str, str]) -> None:
     """Serve until SIGINT or SIGTERM, then finish what runs and seal the history.
+
+    ``environ`` is asked for OpenTelemetry's standard variables.
 
     Raises:
         ModelError: the model is no pipeline. PortError: an address is taken.
@@ -44,7 +47,10 @@ def serve(settings: Serve, tell: Callable[[str], None]) -> None:
     """
     model = model_name(settings.model)
     keys = Keys.read(settings.keys)
-    with listen(settings.host, settings.port, "port") as sock:
+    with (
+        listen(settings.host, settings.port, "port") as sock,
+        contextlib.closing(open_tracer(environ, settings.service or model)) as tracer,
+    ):
         registry = CollectorRegistry()
         instruments = Instruments(registry, settings.service or model, model, Price.of(settings))
         recorder = Recorder(
@@ -62,7 +68,7 @@ def serve(settings: Serve, tell: Callable[[str], None]) -> None:
                     instruments=instruments,
                     recorder=recorder,
                 )
-                asyncio.run(_run(build, sock, tell))
+                asyncio.run(_run(build, tracer, sock, tell))
         finally:
             recorder.close()
 
@@ -131,11 +137,14 @@ class _Server(uvicorn.Server):
 
 
 async def _run(
-    build: Callable[[], ImageService], sock: socket.socket, tell: Callable[[str], None]
+    build: Callable[[], ImageService],
+    tracer: Tracer,
+    sock: socket.socket,
+    tell: Callable[[str], None],
 ) -> None:
     service = build()
     config = uvicorn.Config(
-        create_app(service),
+        create_app(service, tracer),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -158,6 +167,9 @@ async def _run(
         asyncio.create_task(_announce(service, tell)),
         asyncio.create_task(service.tuner.run()),
     ]
+    if service.settings.exporter_url:
+        following = energy.follow(service.settings.exporter_url, service.energy)
+        aside.append(asyncio.create_task(following))
     try:
         await server.serve(sockets=[sock])
     finally:

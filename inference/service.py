@@ -26,6 +26,7 @@ from inference.tickets import Answer, Refused, Ticket
 from inference.tuner import AutoTuner
 from inference.visit import Caller, Visit
 from inference.waiting import WaitingRoom
+from lightmeter import logs
 from lightmeter.catalog import Outcome, ShedReason, Stage
 from lightmeter.errors import HistoryError, WorkerError
 from lightmeter.settings import Serve
@@ -69,6 +70,7 @@ class ImageService:
         self.door = Admission(self.limits, self.queue, self.pool, clock=time.monotonic)
         self.tuner = AutoTuner(settings, self.limits, self._shared.observed, self.pool)
         self.ready, self.fatal = self._shared.ready, self._shared.fatal
+        self.energy = self._shared.energy
         instruments.watch(
             depth=self.queue.depth,
             workers=self.pool.count,
@@ -99,13 +101,18 @@ class ImageService:
 
     def sent(self, made: Made, seconds: float) -> None:
         """Count a served request, once its answer has left; that took ``seconds``."""
-        self._instruments.sent(made.visit.priority, made.visit.seconds, respond=seconds)
+        visit = made.visit
+        visit.own_stages[Stage.RESPOND] = seconds
+        self._instruments.sent(
+            visit.priority, visit.seconds, respond=seconds, exemplar=visit.exemplar
+        )
 
     @contextlib.contextmanager
     def _recorded(self, visit: Visit) -> Iterator[None]:
-        """Name the outcome of what happens inside, and record it."""
+        """Name the outcome of what happens inside, and record it; its log lines bear its ids."""
         try:
-            yield
+            with logs.about(**visit.ids):
+                yield
         except InvalidRequest:
             visit.outcome = Outcome.INVALID
             raise
@@ -139,7 +146,7 @@ class ImageService:
         pictures = await self._encode(visit, order, answer)
         visit.outcome = Outcome.OK
         made = answers.made(visit, pictures, self._price)
-        self._instruments.delivered(order.job, visit.stages())
+        self._instruments.delivered(order.job, visit.stages(), visit.exemplar)
         return made
 
     def _understand(self, visit: Visit, body: bytes) -> Order:

@@ -74,6 +74,12 @@ class Answer:
         """The request's own share of the device time."""
         return float(self.header["gpu_seconds"]) * self.share
 
+    @property
+    def energy_joules(self) -> float | None:
+        """The request's own share of the GPU's energy; None where that is not known."""
+        joules = self.header.get("energy_joules")
+        return None if joules is None else float(joules) * self.share
+
 
 @dataclass(frozen=True)
 class Batch:

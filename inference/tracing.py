@@ -25,7 +25,7 @@ _SAMPLED = 0x01
 
 
 @dataclass(frozen=True)
-class Caller:
+class Parent:
     """Who asked, by the W3C headers of its request (https://www.w3.org/TR/trace-context/)."""
 
     trace_id: str
@@ -50,6 +50,11 @@ class TraceContext:
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
 
     @property
+    def ids(self) -> dict[str, str]:
+        """What log lines carry."""
+        return {"trace_id": self.trace_id, "span_id": self.span_id}
+
+    @property
     def exemplar(self) -> dict[str, str] | None:
         """What a latency bucket remembers of the request; None where no trace would be found."""
         return {"trace_id": self.trace_id} if self.sampled else None
@@ -69,7 +74,9 @@ class Facts:
     status: int
     outcome: Outcome
     seconds: float
-    """From the arrival to the answer."""
+    """From when the request was read to the end of the answer."""
+    reading: float = 0.0
+    """Before that: from its first line until it was read."""
     priority: Priority | None = None
     width: int | None = None
     height: int | None = None
@@ -108,7 +115,7 @@ class NoTracer:
 
     def begin(self, headers: Headers) -> TraceContext:
         """Continue the caller's trace; without one, a fresh trace that is not kept."""
-        caller = caller_of(headers)
+        caller = parent_of(headers)
         span_id = os.urandom(8).hex()
         if caller:
             return TraceContext(caller.trace_id, span_id, caller.span_id, caller.sampled)
@@ -121,7 +128,7 @@ class NoTracer:
         """Do nothing."""
 
 
-def caller_of(headers: Headers) -> Caller | None:
+def parent_of(headers: Headers) -> Parent | None:
     """Read who asked; None where the headers do not say it, or say it wrongly.
 
     As the recommendation has it: exactly one ``traceparent``; of a later version only the part
@@ -136,7 +143,7 @@ def caller_of(headers: Headers) -> Caller | None:
     if version == b"ff" or (version == b"00" and more) or not (trace_id.strip(b"0") and span_id.strip(b"0")):  # fmt: skip
         return None
     state = b",".join(value.strip() for name, value in lines if name == b"tracestate")
-    return Caller(
+    return Parent(
         trace_id.decode(), span_id.decode(), bool(int(flags, 16) & _SAMPLED), state.decode("latin-1")
     )  # fmt: skip
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from inference.keys import ANYONE, Tenant
 from inference.orders import Order
 from inference.tickets import Answer, Ticket
+from inference.tracing import Facts, TraceContext
 from lightmeter.catalog import Outcome, Priority, Stage
 from lightmeter.rows import UsageRow
 
@@ -19,13 +20,27 @@ Progress = Callable[[int, int], None]
 """Told (steps done, steps in all): (0, n) once the request is accepted, then after each step."""
 
 
+@dataclass
+class Passage:
+    """A request from its first line to the last byte of its answer, and the visit once there is one."""
+
+    trace: TraceContext
+    method: str
+    path: str
+    began: float = field(default_factory=time.monotonic)
+    status: int = 500
+    """Of the answer; where we have none the framework answers with this one."""
+    visit: Visit | None = None
+
+
 @dataclass(frozen=True)
 class Caller:
-    """Who asks, and who wants to hear how it goes."""
+    """Who asks, on what way, and who wants to hear how it goes."""
 
     tenant: Tenant = ANYONE
     address: str = ""
     progress: Progress | None = None
+    passage: Passage | None = None
 
 
 class Visit:
@@ -44,6 +59,8 @@ class Visit:
         self.answer: Answer | None = None
         self.own_stages: dict[Stage, float] = {}
         """Seconds of the stages that this process does itself."""
+        if caller.passage:
+            caller.passage.visit = self
 
     @property
     def seconds(self) -> float:
@@ -74,6 +91,26 @@ class Visit:
     def gpu_seconds(self) -> float | None:
         """Its own share of the device time; None where there was none."""
         return self.answer.gpu_seconds if self.answer else None
+
+    @property
+    def energy_joules(self) -> float | None:
+        """Its own share of the GPU's energy; None where that is not known."""
+        return self.answer.energy_joules if self.answer else None
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """Its place in a trace; None where it did not come over HTTP."""
+        return self.caller.passage.trace if self.caller.passage else None
+
+    @property
+    def exemplar(self) -> dict[str, str] | None:
+        """What a latency bucket remembers of it."""
+        return self.trace.exemplar if self.trace else None
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What every log line about it carries."""
+        return {"request_id": self.id} | (self.trace.ids if self.trace else {})
 
     def stages(self) -> dict[Stage, float]:
         """Where the time went; what no stage claims is the unaccounted rest."""
@@ -110,4 +147,38 @@ class Visit:
             gpu_uuid=worker.get("gpu_uuid"),
             gpu_name=worker.get("gpu_name"),
             peak_vram_bytes=header.get("peak_vram_bytes"),
+            energy_joules=self.energy_joules,
         )
+
+    def facts(self, passage: Passage) -> Facts:
+        """Sum it up for a trace, once the answer has left."""
+        job = self.order.job if self.order else None
+        header = self.answer.header if self.answer else {}
+        return Facts(
+            request_id=self.id,
+            model=self.model,
+            method=passage.method,
+            path=passage.path,
+            status=passage.status,
+            outcome=self.outcome,
+            seconds=self.seconds,
+            reading=self.began - passage.began,
+            priority=self.order.priority if self.order else None,
+            width=job.width if job else None,
+            height=job.height if job else None,
+            images=job.images if job else None,
+            seed=job.seed if job else None,
+            forwards=header.get("forwards"),
+            batch_size=self.answer.batch if self.answer else None,
+            gpu_seconds=self.gpu_seconds,
+            energy_joules=self.energy_joules,
+            gpu_uuid=self.ticket.worker.get("gpu_uuid") if self.ticket else None,
+            stages=self.stages() if self.answer else self._waited(),
+            steps=header.get("steps", ()),
+        )
+
+    def _waited(self) -> dict[Stage, float]:
+        """Seconds in the queue of a request that got no answer from a worker."""
+        if self.ticket is None:
+            return {}
+        return {Stage.QUEUE: (self.ticket.started or time.monotonic()) - self.ticket.arrived}

@@ -22,6 +22,7 @@ from pathlib import Path
 from inference import still, tinymodel, wire, zimage
 from inference.engine import Engine, Job, Loaded, OutOfMemory, Stopped, warmup_job
 from inference.setup import Setup
+from lightmeter import logs
 from lightmeter.catalog import LoadPhase
 
 
@@ -39,6 +40,7 @@ class Spec(Setup):
     steps: int
     control: int
     """File descriptor on which batches are given up."""
+    log_format: logs.Format
 
 
 def main() -> None:
@@ -47,6 +49,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     out = _Out()
     spec = Spec(**json.loads(sys.argv[1]))
+    logs.configure(spec.log_format)
     try:
         loaded = _load(spec)
     except Exception as error:  # noqa: BLE001  (process edge: the API logs it and ends)
@@ -118,6 +121,7 @@ def _load(spec: Spec) -> Loaded:
         return still.load()
     began = time.perf_counter()
     zimage.import_libraries()
+    logs.adopt("diffusers", "transformers")
     imported = time.perf_counter() - began
     model = spec.model
     if model == TINY:

@@ -110,6 +110,14 @@ class Serve(Section):
         ge=0,
         le=86_400,
     )
+    access_log: bool = Field(
+        default=False, description="Write a log line for each request for pictures."
+    )
+    exporter_url: str = Field(
+        "",
+        description="Address of a GPU exporter's metrics, ours or dcgm-exporter's, like http://localhost:9400/metrics; with it each request's energy is metered.",
+        pattern=r"^(https?://\S+)?$",
+    )
     silence: float = Field(
         10.0,
         description="Seconds without a sign of life after which a worker is killed and replaced.",

@@ -12,6 +12,4 @@ STARTING_REPLICAS = metric("scaler", "lightmeter_starting_replicas", G, "replica
 DECISIONS = metric("scaler", "lightmeter_decisions_total", C, "decisions", "Scaling decisions, by what was done and the term that decided.", "action", "term")
 SIGNAL_AGE = metric("scaler", "lightmeter_signal_age_seconds", G, "seconds", "Age of each observed signal.", "signal")
 COLD_START = metric("scaler", "lightmeter_cold_start_seconds", H, "seconds", "From ordering a replica to its being ready.", buckets=COLD_START_BUCKETS)
-
-DCGM_ENERGY = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
 # fmt: on

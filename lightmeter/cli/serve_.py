@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from lightmeter.cli.options import as_json, settings_options, settle
+from lightmeter.configuration import environment
 from lightmeter.errors import InputError
 from lightmeter.settings import Serve
 from lightmeter.units import show_duration
@@ -40,7 +41,7 @@ def command(ctx: click.Context, /, *, tune: bool, as_json: bool, **options: Any)
         raise InputError("--json prints a result, and serving has none; use it with --tune")
     from inference import server
 
-    server.serve(settings, click.echo)
+    server.serve(settings, click.echo, environment())
 
 
 def _tune(settings: Serve, *, as_json: bool) -> None:

@@ -173,6 +173,53 @@ def test_both() -> None:
     assert {GPU: 3.5} == readings(ours + dcgm) == readings(dcgm + ours)
 
 
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+def drawn() -> tuple[EnergyMeter, Clock]:
+    """Give a meter that has seen a GPU draw 100 W for 10 s."""
+    clock = Clock()
+    meter = EnergyMeter(clock)
+    for clock.now in range(11):
+        meter.add(clock.now, {GPU: 100.0 * clock.now})
+    return meter, clock
+
+
+def test_drawing() -> None:
+    """A batch has the energy that its GPU drew while it was made."""
+    meter, clock = drawn()
+    clock.now = 4
+    with meter.drawing(GPU) as draw:
+        clock.now = 6.5
+
+    assert 250 == draw.joules
+    with meter.drawing(OTHER) as unknown:
+        pass
+    assert unknown.joules is None
+
+
+def test_shared() -> None:
+    """Where two workers share a GPU, nobody can tell whose energy it was; alone again, one can."""
+    meter, clock = drawn()
+    clock.now = 4
+    with meter.drawing(GPU) as first, meter.drawing(OTHER):
+        with meter.drawing(GPU) as second:
+            clock.now = 5
+        clock.now = 6
+    with meter.drawing(GPU) as third:
+        clock.now = 7
+
+    assert (None, None, 100) == (first.joules, second.joules, third.joules)
+
+
 class Exporter:
     """A real endpoint with our counter, which can go away and come back."""
 
@@ -224,6 +271,11 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.01)
 
 
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was logged about energy."""
+    return [record.message for record in caplog.records if record.name == energy.__name__]
+
+
 @contextlib.asynccontextmanager
 async def following(url: str) -> AsyncIterator[EnergyMeter]:
     """Follow an exporter in the background."""
@@ -237,13 +289,15 @@ async def following(url: str) -> AsyncIterator[EnergyMeter]:
 
 def test_polled(exporter: Exporter) -> None:
     """A real exporter's counter gives the energy of a time by GPU."""
+    clock = Clock()
 
     async def story() -> EnergyMeter:
-        meter = EnergyMeter()
+        meter = EnergyMeter(clock)
         async with httpx.AsyncClient(trust_env=False) as client:
             for second in range(4):
                 exporter.counter.labels("0", GPU).inc(250)
-                assert "" == await energy._poll(client, exporter.url, meter, lambda: float(second))  # noqa: B023  (called at once)
+                clock.now = second
+                assert "" == await energy._poll(client, exporter.url, meter)
         return meter
 
     meter = asyncio.run(story())
@@ -258,7 +312,7 @@ def test_exporter_away(exporter: Exporter, caplog: pytest.LogCaptureFixture) -> 
     async def story() -> None:
         async with following(exporter.url) as meter:
             exporter.down()
-            await until(lambda: caplog.messages)
+            await until(lambda: said(caplog))
             begin = time.monotonic()
             exporter.up()
 
@@ -271,7 +325,7 @@ def test_exporter_away(exporter: Exporter, caplog: pytest.LogCaptureFixture) -> 
 
     asyncio.run(story())
     assert ["energy is not known", "energy is known again"] == [
-        message.partition(":")[0] for message in caplog.messages
+        message.partition(":")[0] for message in said(caplog)
     ]
 
 
@@ -281,12 +335,12 @@ def test_no_exporter(url: str, caplog: pytest.LogCaptureFixture) -> None:
 
     async def story() -> None:
         async with following(url):
-            await until(lambda: caplog.messages)
+            await until(lambda: said(caplog))
             await asyncio.sleep(0.1)
 
     asyncio.run(story())
-    assert 1 == len(caplog.messages)
-    assert url in caplog.messages[0]
+    assert 1 == len(said(caplog))
+    assert url in said(caplog)[0]
 
 
 def test_not_metered(caplog: pytest.LogCaptureFixture) -> None:
@@ -298,9 +352,9 @@ def test_not_metered(caplog: pytest.LogCaptureFixture) -> None:
 
     async def story() -> None:
         async with following(empty.url):
-            await until(lambda: caplog.messages)
+            await until(lambda: said(caplog))
 
     asyncio.run(story())
     empty.down()
-    assert catalog.GPU_ENERGY.name in caplog.messages[0]
-    assert catalog.DCGM_ENERGY in caplog.messages[0]
+    assert catalog.GPU_ENERGY.name in said(caplog)[0]
+    assert catalog.DCGM_ENERGY in said(caplog)[0]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from inference.otlp import OtlpTracer
-from inference.tracing import Facts, NoTracer, TraceContext, caller_of, configured, open_tracer
+from inference.tracing import Facts, NoTracer, TraceContext, configured, open_tracer, parent_of
 from lightmeter.catalog import Outcome, Priority, Stage
 from support.cli import python
 from support.collector import Collector, Span
@@ -117,19 +117,19 @@ def test_fresh() -> None:
 )
 def test_malformed(parent: str) -> None:
     """A caller that does not keep to the recommendation is as good as none."""
-    assert caller_of(headers(parent)) is None
+    assert parent_of(headers(parent)) is None
     assert TRACE != NoTracer().begin(headers(parent)).trace_id
 
 
 def test_twice() -> None:
     """Of two parents neither is believed."""
-    assert caller_of(headers(PARENT, PARENT)) is None
+    assert parent_of(headers(PARENT, PARENT)) is None
 
 
 @pytest.mark.parametrize("parent", ["cc" + PARENT[2:], "cc" + PARENT[2:] + "-later", f" {PARENT} "])
 def test_later_version(parent: str) -> None:
     """A later version of the header is read as far as it is known."""
-    caller = caller_of(headers(parent))
+    caller = parent_of(headers(parent))
 
     assert caller is not None
     assert (TRACE, SPAN, True) == (caller.trace_id, caller.span_id, caller.sampled)
@@ -137,7 +137,7 @@ def test_later_version(parent: str) -> None:
 
 def test_other_flags() -> None:
     """Flags that are not known yet say nothing about sampling."""
-    caller = caller_of(headers(f"00-{TRACE}-{SPAN}-fe"))
+    caller = parent_of(headers(f"00-{TRACE}-{SPAN}-fe"))
 
     assert caller is not None
     assert not caller.sampled

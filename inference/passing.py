@@ -1,0 +1,66 @@
+"""Around the routes: each request for pictures gets its place in a trace, and a line in the log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from inference.tracing import HEADER, Tracer
+from inference.visit import Passage
+from lightmeter import logs
+
+
+_access = logging.getLogger("lightmeter.access")
+PASSAGE = "lightmeter.passage"
+"""Where the routes find the `Passage` in the ASGI scope."""
+
+
+class Passing:
+    """ASGI middleware for the paths that make pictures; it touches no other request."""
+
+    def __init__(
+        self, app: ASGIApp, *, paths: Collection[str], tracer: Tracer, access_log: bool
+    ) -> None:
+        self._app = app
+        self._paths = paths
+        self._tracer = tracer
+        self._access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and back what comes of it."""
+        if scope["type"] != "http" or scope["path"] not in self._paths:
+            await self._app(scope, receive, send)
+            return
+        trace = self._tracer.begin(scope["headers"])
+        passage = scope[PASSAGE] = Passage(trace, scope["method"], scope["path"])
+        header = (HEADER.encode(), trace.traceparent.encode())
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                passage.status = message["status"]
+                message["headers"] = [*message.get("headers", ()), header]
+            await send(message)
+
+        with logs.about(**trace.ids):
+            try:
+                await self._app(scope, receive, answer)
+            finally:
+                self._end(passage)
+
+    def _end(self, passage: Passage) -> None:
+        """Tell of a request that is over. One that was not let in is no visit, but has a line."""
+        visit = passage.visit
+        if visit:
+            self._tracer.finish(passage.trace, visit.facts(passage))
+        if self._access_log:
+            fields = {
+                "method": passage.method,
+                "path": passage.path,
+                "status": passage.status,
+                **({"outcome": visit.outcome.value, "request_id": visit.id} if visit else {}),
+                "seconds": round(time.monotonic() - passage.began, 6),
+            }
+            _access.info(" ".join(map(str, fields.values())), extra={"fields": fields})
