@@ -42,7 +42,7 @@ class Result:
     ``pixels`` is (images, height, width, 3) uint8, the pictures of all jobs in their order; ``nan``
     says of each whether the model gave it values that are no numbers. ``stages`` and ``steps`` are
     seconds by ``clock``; ``forwards`` counts what the transformer really executed.
-    ``peak_vram_bytes`` is None where there is no GPU.
+    ``peak_vram_bytes`` is the most that tensors took of the device, None where there is no GPU.
     """
 
     pixels: Pixels
@@ -85,7 +85,9 @@ class Loaded:
     """A model that is ready: its engine, what it ran on and how long the cold start took.
 
     ``default_side`` is the picture side, in pixels, that the model was made for.
-    ``phases`` is seconds for each part of the cold start.
+    ``phases`` is seconds for each part of the cold start. ``memory_total_bytes`` is what a batch
+    and the weights may take of the device together, ``memory_base_bytes`` what the weights take,
+    None where there is no GPU; ``memory_seen`` is what the warm-ups needed, see `warmup.warm_up`.
     """
 
     engine: Engine
@@ -94,16 +96,19 @@ class Loaded:
     gpu_name: str | None
     gpu_uuid: str | None
     phases: dict[LoadPhase, float]
+    memory_total_bytes: int | None = None
+    memory_base_bytes: int | None = None
+    memory_seen: Sequence[tuple[int, int, int]] = ()
 
 
-def warmup_job(side: int, steps: int) -> Job:
-    """Describe the picture that a worker makes before it calls itself ready."""
+def warmup_job(side: int, steps: int, images: int = 1) -> Job:
+    """Describe square pictures for nobody: to warm a worker up, or to measure it."""
     return Job(
         prompt="warm-up",
         negative_prompt=None,
         width=side,
         height=side,
-        images=1,
+        images=images,
         steps=steps,
         guidance=0.0,
         seed=0,

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from inference import wire
 from inference.engine import Job
+from inference.setup import held
 from inference.worker import Spec
 from lightmeter import logs
 from lightmeter.errors import WorkerError
@@ -55,11 +56,9 @@ class WorkerProcess:
         spec = Spec(
             model=settings.model,
             tiny=str((settings.data / "models" / "tiny").absolute()),
-            device=settings.device,
             index=index,
             threads=threads,
-            deterministic=settings.deterministic,
-            steps=settings.steps,
+            **held(settings),
             control=listening,
             log_format=logs.form(),
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -17,3 +18,10 @@ class Setup:
     index: int = 0
     threads: int = 1
     deterministic: bool = False
+    vram_cap: str = ""
+
+
+def held(settings: object) -> dict[str, Any]:
+    """Pick the settings that reach a worker as they are."""
+    names = {field.name for field in dataclasses.fields(Setup)} - {"index", "threads"}
+    return {name: getattr(settings, name) for name in names}

@@ -11,19 +11,26 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from inference.engine import Job, Loaded, OutOfMemory, Result, Stopped
+from inference.setup import Setup
 from lightmeter.catalog import Clock, Stage
+from lightmeter.units import parse_part
 
 
 DEFAULT_SIDE = 64
+BASE_BYTES = 8 * 2**30
+"""What its weights would take."""
+BYTES_PER_PIXEL = 1024
 MOST_PIXELS = 2**24
-"""Pixels of a batch beyond which it runs out of memory, as a small GPU would."""
+"""Pixels of a batch beyond which it runs out of memory, as a GPU of 24 GiB would."""
+TOTAL_BYTES = BASE_BYTES + MOST_PIXELS * BYTES_PER_PIXEL
 
 
 class StillEngine:
     """Take ``step_seconds`` for each step, however large the batch, and return grey ``seed % 256``."""
 
-    def __init__(self, step_seconds: float = 0.002) -> None:
+    def __init__(self, step_seconds: float = 0.002, total_bytes: int = TOTAL_BYTES) -> None:
         self._step_seconds = step_seconds
+        self._total_bytes = total_bytes
 
     def generate(self, jobs: Sequence[Job], stop: Callable[[], bool]) -> Result:
         """Sleep through the steps and fill the pictures."""
@@ -31,7 +38,8 @@ class StillEngine:
         head = jobs[0]
         greys = [(job.seed + index) % 256 for job in jobs for index in range(job.images)]
         shape = (len(greys), head.height, head.width, 3)
-        if head.height * head.width * len(greys) > MOST_PIXELS:
+        peak = BASE_BYTES + head.height * head.width * len(greys) * BYTES_PER_PIXEL
+        if peak > self._total_bytes:
             raise OutOfMemory(f"{len(greys)} pictures of {head.width}x{head.height} do not fit")
         steps: tuple[float, ...] = ()
         for _ in range(head.steps):
@@ -48,7 +56,7 @@ class StillEngine:
             clock=Clock.HOST,
             forwards=head.steps,
             gpu_seconds=spent,
-            peak_vram_bytes=None,
+            peak_vram_bytes=peak,
         )
 
     def _step(self) -> float:
@@ -57,13 +65,16 @@ class StillEngine:
         return time.perf_counter() - began
 
 
-def load() -> Loaded:
+def load(setup: Setup) -> Loaded:
     """Return the stand-in; nothing is loaded."""
+    total = parse_part(setup.vram_cap or "1", TOTAL_BYTES)
     return Loaded(
-        engine=StillEngine(),
+        engine=StillEngine(total_bytes=total),
         default_side=DEFAULT_SIDE,
         device="none",
         gpu_name=None,
         gpu_uuid=None,
         phases={},
+        memory_total_bytes=total,
+        memory_base_bytes=BASE_BYTES,
     )

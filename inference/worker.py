@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference import still, tinymodel, wire, zimage
+from inference import still, tinymodel, warmup, wire, zimage
 from inference.engine import Engine, Job, Loaded, OutOfMemory, Stopped, warmup_job
 from inference.setup import Setup
 from lightmeter import logs
@@ -37,7 +37,6 @@ class Spec(Setup):
 
     model: str
     tiny: str
-    steps: int
     control: int
     """File descriptor on which batches are given up."""
     log_format: logs.Format
@@ -118,7 +117,7 @@ class _AfterStep:
 
 def _load(spec: Spec) -> Loaded:
     if spec.model == STILL:
-        return still.load()
+        return _warmed(still.load(spec), [])
     began = time.perf_counter()
     zimage.import_libraries()
     logs.adopt("diffusers", "transformers")
@@ -130,9 +129,16 @@ def _load(spec: Spec) -> Loaded:
             tinymodel.build_tiny(Path(model))
     loaded = zimage.load(model, spec)
     warm = time.perf_counter()
-    loaded.engine.generate([warmup_job(loaded.default_side, spec.steps)], lambda: False)
+    loaded = _warmed(loaded, [warmup_job(loaded.default_side, 1)])
     loaded.phases.update({LoadPhase.IMPORT: imported, LoadPhase.WARMUP: time.perf_counter() - warm})
     return loaded
+
+
+def _warmed(loaded: Loaded, jobs: list[Job]) -> Loaded:
+    """Make the first pictures, and those that teach what batches need where memory is counted."""
+    if loaded.memory_total_bytes is not None:
+        jobs = warmup.lessons(loaded.default_side) + jobs
+    return dataclasses.replace(loaded, memory_seen=warmup.warm_up(loaded.engine, jobs))
 
 
 def _facts(loaded: Loaded) -> wire.Header:

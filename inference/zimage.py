@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from inference import vram
 from inference.diffusion import DiffusionEngine
 from inference.engine import Loaded
 from inference.setup import Device, Setup
@@ -29,6 +30,7 @@ def load(model: str, setup: Setup) -> Loaded:
     place = _device(setup.device, setup.index)
     if place.type == "cuda":
         torch.cuda.set_device(place)  # its stream is where marks are noted
+        vram.cap(place, setup.vram_cap)
     began = time.perf_counter()
     pipe = read(model, place)
     in_memory = time.perf_counter()
@@ -44,6 +46,8 @@ def load(model: str, setup: Setup) -> Loaded:
         gpu_name=properties.name if properties else None,
         gpu_uuid=f"GPU-{properties.uuid}" if properties else None,
         phases=phases,
+        memory_total_bytes=vram.usable_bytes(place, setup.vram_cap) if on_gpu else None,
+        memory_base_bytes=vram.held_bytes(place) if on_gpu else None,
     )
 
 

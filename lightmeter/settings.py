@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from lightmeter.held import Held
 from lightmeter.section import Port, Section
 
 
@@ -23,14 +24,9 @@ def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, 
     return tuple(ipaddress.ip_network(word.strip()) for word in text.split(",") if word.strip())
 
 
-class Serve(Section):
+class Serve(Held):
     """The inference server."""
 
-    model: str = Field(
-        "tiny",
-        description="A folder saved with save_pretrained, a model id in the local hub cache, 'tiny' (a random-weight pipeline made on the spot) or 'still' (grey pictures, no model).",
-        min_length=1,
-    )
     service: str = Field(
         "",
         description="Name under which requests are metered and billed; empty means the model's name.",
@@ -42,26 +38,6 @@ class Serve(Section):
     metrics_port: Port = Field(7861, description="Port of /metrics, served by a thread of its own.")
     data: Path = Field(
         Path("lightmeter-data"), description="Folder for usage history and the tiny model."
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto",
-        description="Where the model runs; auto takes CUDA where there is one. BF16 on CUDA, FP32 on CPU.",
-    )
-    workers: int = Field(
-        1,
-        description="Worker processes, each with a pipeline of its own; worker i takes GPU i modulo the GPUs there are.",
-        ge=1,
-        le=64,
-    )
-    threads: int = Field(
-        0,
-        description="CPU threads for each worker; 0 divides the cores, leaving one for the API.",
-        ge=0,
-        le=256,
-    )
-    deterministic: bool = Field(
-        default=False,
-        description="Take the pictures of a batch through the transformer one by one, so that a picture's bits never depend on its batch, with any number of threads and on a GPU; batching then saves little.",
     )
     queue: int = Field(
         64, description="Requests that may wait; one more is answered 429.", ge=1, le=100_000

@@ -16,6 +16,9 @@ HOURS_PER_MONTH = 730
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
+_SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(KiB|MiB|GiB|TiB)")
+_POWERS = {"KiB": 1, "MiB": 2, "GiB": 3, "TiB": 4}
+
 
 def parse_duration(text: str) -> float:
     """Turn ``30s``, ``5m``, ``1.5h`` or ``250ms`` into seconds; a bare number is seconds.
@@ -52,6 +55,40 @@ def show_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} TiB"
+
+
+def parse_bytes(text: str) -> int:
+    """Turn ``3GiB``, ``512 MiB`` or ``1.5TiB`` into bytes, in powers of 1024.
+
+    Raises:
+        SettingError: the text is no such size.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise SettingError(f"size {text[:40]!r} is not understood; write it like 3GiB or 512MiB")
+    return int(float(match[1]) * 1024 ** _POWERS[match[2]])
+
+
+def parse_part(text: str, whole: int) -> int:
+    """Turn ``3GiB``, or ``0.5`` for half, into bytes of a whole; more than the whole is the whole.
+
+    Raises:
+        SettingError: the text is neither, or nothing.
+    """
+    part = parse_bytes(text) if text.strip().endswith("B") else _share(text) * whole
+    return min(int(part), whole)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise SettingError(
+            f"part {text[:40]!r} is not understood; write it like 3GiB, or 0.5 for half"
+        )
+    return share
 
 
 def show_ratio(ratio: float) -> str:

@@ -145,3 +145,26 @@ def test_url(address: str, host: str) -> None:
 def test_month() -> None:
     """The month of a price list is the mean month of a year."""
     assert units.HOURS_PER_MONTH == 365 * 24 / 12
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("3GiB", 3 * 2**30), ("1.5 MiB", 1_572_864), (" 2KiB ", 2048)]
+)
+def test_parse_bytes(text: str, count: int) -> None:
+    """Sizes are read in powers of 1024, as they are shown."""
+    assert count == units.parse_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("0.5", 500), ("1", 1000), ("100 KiB", 1000), (".25", 250)]
+)
+def test_parse_part(text: str, count: int) -> None:
+    """A part is a share or a size, and never more than the whole."""
+    assert count == units.parse_part(text, 1000)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "2", "nan", "inf", "3 gigs", "3GB", "1e999"])
+def test_no_part(text: str) -> None:
+    """What is no part of anything is refused, with a way to write it."""
+    with pytest.raises(SettingError, match="write it like 3GiB"):
+        units.parse_part(text, 1000)
