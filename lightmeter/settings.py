@@ -14,6 +14,9 @@ from lightmeter.held import Held
 from lightmeter.section import Port, Section
 
 
+Guard = Literal["off", "flag", "retry", "reject"]
+
+
 @lru_cache(maxsize=8)
 def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     """Read addresses and networks that are separated by commas.
@@ -166,6 +169,17 @@ class Serve(Held):
     )
     currency: str = Field(
         "USD", description="Currency of the price, as ISO 4217 writes it.", pattern=r"^[A-Z]{3}$"
+    )
+    guard: Guard = Field(
+        "flag",
+        description="What to do with broken pictures: off does not look; flag counts and marks them; retry also makes a black or NaN one once more; reject answers 502 instead of delivering it.",
+    )
+    scorer: Path | None = Field(
+        None,
+        description="A folder with a CLIP model saved with save_pretrained, that scores some pictures against their prompts; 'sharpness' needs no model, for trying it out.",
+    )
+    scorer_share: float = Field(
+        0.02, description="Share of the pictures that the scorer is given.", ge=0, le=1
     )
     seal_rows: int = Field(
         5000, description="Rows after which the journal is sealed into Parquet.", ge=1, le=1_000_000

@@ -20,7 +20,7 @@ ROOMS = ("inference", "exporter", "alerts", "dashboards", "planner")
 BASE = ("errors", "units", "logs", "catalog", "rows", "lines", "journal", "late")
 """The alphabet and the words, each of which may import those before it and nothing but Python."""
 METRIC = re.compile(r"\blightmeter_[a-z]|\bDCGM_FI_")
-CHILD_STARTERS = {"lightmeter/cli/child.py", "inference/process.py"}
+CHILD_STARTERS = {"lightmeter/cli/child.py", "inference/process.py", "inference/sampled.py"}
 """They pass the environment on to a process that they start, and read nothing in it."""
 LOADED = """
 import importlib, sys
@@ -183,6 +183,9 @@ def test_base(module: str) -> None:
         "inference.app",
         "inference.pool",
         "inference.server",
+        "inference.judge",
+        "inference.sampled",
+        "inference.scoring",
         "inference.load",
         "planner.plan",
         "exporter.checks",
