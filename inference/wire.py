@@ -38,9 +38,15 @@ async def receive(stream: asyncio.StreamReader) -> tuple[Header, bytes]:
 
 def read(stream: BinaryIO) -> Header | None:
     """Read one frame without payload, blocking; None where the other side is gone."""
+    frame = read_whole(stream)
+    return frame[0] if frame else None
+
+
+def read_whole(stream: BinaryIO) -> tuple[Header, bytes] | None:
+    """Read one frame, blocking; None where the other side is gone."""
     lengths = stream.read(_LENGTHS.size)
     if len(lengths) < _LENGTHS.size:
         return None
-    text = stream.read(_LENGTHS.unpack(lengths)[0])
-    header: Header = json.loads(text)
-    return header
+    text, payload = _LENGTHS.unpack(lengths)
+    header: Header = json.loads(stream.read(text))
+    return header, stream.read(payload)
