@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,19 +70,42 @@ class Snapshot:
 class Health:
     """Whether a GPU answers; ``reason`` is one of the catalogue's, ``ok`` where it does."""
 
-    index: int
+    index: int | None
+    """None for the one entry that stands for the machine where no GPU was ever seen."""
     uuid: str | None
     up: bool
     reason: str
     age_seconds: float | None
     """Age of the newest sample; None where there never was one."""
+    detail: str = ""
+    """The driver's own words, for the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """Everything that a page is rendered from. ``snapshots`` holds fresh ones only."""
+    """Everything that a page is rendered from. ``snapshots`` holds fresh ones only.
+
+    Where MIG is on, a GPU's memory and activity stand in its instances' snapshots, the rest in a
+    snapshot of its own: no name is there twice for the same thing.
+    """
 
     snapshots: tuple[Snapshot, ...]
     health: tuple[Health, ...]
     expected: int | None
     """GPUs that there should be: the most ever seen, or as configured."""
+    source: str
+    """Where the readings come from: ``nvml``, ``demo``, ``replay`` or ``dcgm``."""
+    peak_window_seconds: float = 60.0
+    """Over which `Snapshot.memory_peak_bytes` is the highest."""
+
+
+class Source(Protocol):
+    """Something that knows the GPUs. It works by itself from its making until it is closed."""
+
+    def fleet(self) -> Fleet:
+        """Tell what is known now; never waits for a device."""
+        ...
+
+    def close(self) -> None:
+        """End what works behind it; nothing happens the second time."""
+        ...

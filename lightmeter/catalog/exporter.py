@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from lightmeter.catalog.metric import C, G, Metric, metric
 from lightmeter.catalog.vocabulary import THROTTLE_REASONS
 
@@ -21,24 +23,85 @@ POD_BUSY = metric("exporter", "lightmeter_gpu_pod_busy_seconds_total", C, "secon
 UNATTRIBUTED_MEMORY = metric("exporter", "lightmeter_gpu_unattributed_memory_bytes", G, "bytes", "GPU memory in use that belongs to no known container.")
 SAMPLE_AGE = metric("exporter", "lightmeter_exporter_sample_age_seconds", G, "seconds", "Age of the newest sample of the GPU.")
 
-DCGM_ENERGY = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
 DCGM_LABELS = ("gpu", "UUID", "pci_bus_id", "device", "modelName", "Hostname")
+# fmt: on
+
+
+class Dcgm(StrEnum):
+    """DCGM's field names, the old ones: dcgm-exporter 4.8 still ships them (read 2026-11)."""
+
+    GPU_UTIL = "DCGM_FI_DEV_GPU_UTIL"
+    MEM_COPY_UTIL = "DCGM_FI_DEV_MEM_COPY_UTIL"
+    ENC_UTIL = "DCGM_FI_DEV_ENC_UTIL"
+    DEC_UTIL = "DCGM_FI_DEV_DEC_UTIL"
+    FB_USED = "DCGM_FI_DEV_FB_USED"
+    FB_FREE = "DCGM_FI_DEV_FB_FREE"
+    FB_RESERVED = "DCGM_FI_DEV_FB_RESERVED"
+    FB_TOTAL = "DCGM_FI_DEV_FB_TOTAL"
+    GPU_TEMP = "DCGM_FI_DEV_GPU_TEMP"
+    MEMORY_TEMP = "DCGM_FI_DEV_MEMORY_TEMP"
+    POWER_USAGE = "DCGM_FI_DEV_POWER_USAGE"
+    ENERGY = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
+    SM_CLOCK = "DCGM_FI_DEV_SM_CLOCK"
+    MEM_CLOCK = "DCGM_FI_DEV_MEM_CLOCK"
+    PCIE_REPLAY = "DCGM_FI_DEV_PCIE_REPLAY_COUNTER"
+    ECC_SBE_VOL = "DCGM_FI_DEV_ECC_SBE_VOL_TOTAL"
+    ECC_DBE_VOL = "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL"
+    ECC_SBE_AGG = "DCGM_FI_DEV_ECC_SBE_AGG_TOTAL"
+    ECC_DBE_AGG = "DCGM_FI_DEV_ECC_DBE_AGG_TOTAL"
+    REMAPPED_CORRECTABLE = "DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS"
+    REMAPPED_UNCORRECTABLE = "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS"
+    REMAP_FAILURE = "DCGM_FI_DEV_ROW_REMAP_FAILURE"
+    XID = "DCGM_FI_DEV_XID_ERRORS"
+    THROTTLE = "DCGM_FI_DEV_CLOCK_THROTTLE_REASONS"
+    GR_ACTIVE = "DCGM_FI_PROF_GR_ENGINE_ACTIVE"
+    SM_ACTIVE = "DCGM_FI_PROF_SM_ACTIVE"
+    SM_OCCUPANCY = "DCGM_FI_PROF_SM_OCCUPANCY"
+    TENSOR_ACTIVE = "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE"
+    DRAM_ACTIVE = "DCGM_FI_PROF_DRAM_ACTIVE"
+    FP64_ACTIVE = "DCGM_FI_PROF_PIPE_FP64_ACTIVE"
+    FP32_ACTIVE = "DCGM_FI_PROF_PIPE_FP32_ACTIVE"
+    FP16_ACTIVE = "DCGM_FI_PROF_PIPE_FP16_ACTIVE"
+
+
+DCGM_ENERGY = Dcgm.ENERGY.value
+# fmt: off
 _DCGM = (
-    ("DCGM_FI_DEV_GPU_UTIL", G, "percent", "GPU utilisation."),
-    ("DCGM_FI_DEV_MEM_COPY_UTIL", G, "percent", "Memory-controller activity; this is not memory use."),
-    ("DCGM_FI_DEV_FB_USED", G, "MiB", "Frame buffer used."),
-    ("DCGM_FI_DEV_FB_FREE", G, "MiB", "Frame buffer free."),
-    ("DCGM_FI_DEV_FB_RESERVED", G, "MiB", "Frame buffer reserved by the driver."),
-    ("DCGM_FI_DEV_GPU_TEMP", G, "celsius", "GPU temperature."),
-    ("DCGM_FI_DEV_POWER_USAGE", G, "watts", "Power draw."),
-    (DCGM_ENERGY, C, "millijoules", "Energy drawn since the driver was loaded."),
-    ("DCGM_FI_DEV_SM_CLOCK", G, "MHz", "Multiprocessor clock."),
-    ("DCGM_FI_PROF_GR_ENGINE_ACTIVE", G, "ratio", "Share of time with the graphics or compute engine active."),
-    ("DCGM_FI_PROF_SM_ACTIVE", G, "ratio", "Share of time with work on the multiprocessors."),
-    ("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", G, "ratio", "Share of time with the tensor cores active."),
-    ("DCGM_FI_PROF_DRAM_ACTIVE", G, "ratio", "Share of time with device memory active."),
+    (Dcgm.GPU_UTIL, G, "percent", "GPU utilisation."),
+    (Dcgm.MEM_COPY_UTIL, G, "percent", "Memory-controller activity; this is not memory use."),
+    (Dcgm.ENC_UTIL, G, "percent", "Video encoder utilisation."),
+    (Dcgm.DEC_UTIL, G, "percent", "Video decoder utilisation."),
+    (Dcgm.FB_USED, G, "MiB", "Frame buffer used."),
+    (Dcgm.FB_FREE, G, "MiB", "Frame buffer free."),
+    (Dcgm.FB_RESERVED, G, "MiB", "Frame buffer reserved by the driver."),
+    (Dcgm.FB_TOTAL, G, "MiB", "Frame buffer in all."),
+    (Dcgm.GPU_TEMP, G, "celsius", "GPU temperature."),
+    (Dcgm.MEMORY_TEMP, G, "celsius", "Memory temperature."),
+    (Dcgm.POWER_USAGE, G, "watts", "Power draw."),
+    (Dcgm.ENERGY, C, "millijoules", "Energy drawn since the driver was loaded."),
+    (Dcgm.SM_CLOCK, G, "MHz", "Multiprocessor clock."),
+    (Dcgm.MEM_CLOCK, G, "MHz", "Memory clock."),
+    (Dcgm.PCIE_REPLAY, C, "replays", "PCIe packets sent again."),
+    (Dcgm.ECC_SBE_VOL, C, "errors", "Corrected memory errors since the driver was loaded."),
+    (Dcgm.ECC_DBE_VOL, C, "errors", "Uncorrected memory errors since the driver was loaded."),
+    (Dcgm.ECC_SBE_AGG, C, "errors", "Corrected memory errors in the GPU's life."),
+    (Dcgm.ECC_DBE_AGG, C, "errors", "Uncorrected memory errors in the GPU's life."),
+    (Dcgm.REMAPPED_CORRECTABLE, C, "rows", "Memory rows remapped after corrected errors."),
+    (Dcgm.REMAPPED_UNCORRECTABLE, C, "rows", "Memory rows remapped after uncorrected errors."),
+    (Dcgm.REMAP_FAILURE, G, "boolean", "1 where a remapping failed."),
+    (Dcgm.XID, G, "number", "The last XID error; 0 where none was seen."),
+    (Dcgm.THROTTLE, G, "bit mask", "Why clocks are held down at this moment, as the driver codes it."),
+    (Dcgm.GR_ACTIVE, G, "ratio", "Share of time with the graphics or compute engine active."),
+    (Dcgm.SM_ACTIVE, G, "ratio", "Share of time with work on the multiprocessors."),
+    (Dcgm.SM_OCCUPANCY, G, "ratio", "Warps resident, as a share of those possible."),
+    (Dcgm.TENSOR_ACTIVE, G, "ratio", "Share of time with the tensor cores active."),
+    (Dcgm.DRAM_ACTIVE, G, "ratio", "Share of time with device memory active."),
+    (Dcgm.FP64_ACTIVE, G, "ratio", "Share of time with the FP64 units active."),
+    (Dcgm.FP32_ACTIVE, G, "ratio", "Share of time with the FP32 units active."),
+    (Dcgm.FP16_ACTIVE, G, "ratio", "Share of time with the FP16 units active."),
 )
 # fmt: on
 DCGM: tuple[Metric, ...] = tuple(
-    Metric(name, kind, unit, text, "exporter", DCGM_LABELS) for name, kind, unit, text in _DCGM
+    Metric(name.value, kind, unit, text, "exporter", DCGM_LABELS)
+    for name, kind, unit, text in _DCGM
 )

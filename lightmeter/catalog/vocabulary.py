@@ -106,12 +106,36 @@ class StopReason(StrEnum):
     DRAINED = "drained"
 
 
+class GpuState(StrEnum):
+    """Whether a GPU answers, and why not."""
+
+    OK = "ok"
+    STARTING = "starting"
+    LOST = "lost"
+    HUNG = "hung"
+    NO_PERMISSION = "no_permission"
+    DRIVER_MISSING = "driver_missing"
+    MIG_CHANGED = "mig_changed"
+    ERROR = "error"
+
+
+class Throttle(StrEnum):
+    """What holds a GPU's clocks down."""
+
+    POWER = "power"
+    THERMAL = "thermal"
+    SYNC_BOOST = "sync_boost"
+    BOARD_LIMIT = "board_limit"
+    LOW_UTIL = "low_util"
+    RELIABILITY = "reliability"
+
+
 RESOLUTIONS = ("256x256", "512x512", "768x768", "1024x1024", "1536x1536", "2048x2048", "larger")
 """Classes by area: a picture counts under the smallest square that holds as many pixels."""
 
 SIGNALS = ("luma", "sharpness", "entropy", "colourfulness", "clipping")
-GPU_UP_REASONS = ("ok", "lost", "hung", "no_permission", "driver_missing", "mig_changed")
-THROTTLE_REASONS = ("power", "thermal", "sync_boost", "board_limit", "low_util", "reliability")
+GPU_UP_REASONS = tuple(GpuState)
+THROTTLE_REASONS = tuple(Throttle)
 ACTIONS = ("up", "down", "hold", "freeze")
 
 
