@@ -10,36 +10,55 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from inference import routes_admin, routes_health, routes_images
+from inference import (
+    routes_admin,
+    routes_feedback,
+    routes_health,
+    routes_images,
+    routes_jobs,
+    routes_models,
+    routes_page,
+    routes_store,
+)
+from inference.bodies import BodyTooLarge, BodyTooSlow
+from inference.feedback import Feedback, UnknownRequest
+from inference.job import Problem
+from inference.jobs import Jobs, UnknownJob
 from inference.keys import Forbidden, Unauthorized
 from inference.orders import InvalidRequest
 from inference.passing import Passing
-from inference.routes_images import BodyTooLarge, BodyTooSlow
+from inference.routes_models import UnknownModel
 from inference.service import DoesNotFit, ImageService
+from inference.store import UnknownPicture
 from inference.tickets import Refused
 from inference.tracing import Tracer
 from lightmeter.catalog import ShedReason
-from lightmeter.errors import HistoryError, LightmeterError, WorkerError
+from lightmeter.errors import HistoryError, LightmeterError, StoreError, WorkerError
 
 
 INVALID = "invalid_request_error"
 _SHED = {ShedReason.QUEUE_FULL: 429, ShedReason.RATE_LIMIT: 429, ShedReason.DEADLINE: 504}
 _KINDS: dict[type[LightmeterError], tuple[int, str]] = {
     InvalidRequest: (422, INVALID),
+    UnknownPicture: (404, INVALID),
+    UnknownRequest: (404, INVALID),
+    UnknownJob: (404, INVALID),
+    UnknownModel: (404, INVALID),
     BodyTooLarge: (413, INVALID),
     BodyTooSlow: (408, INVALID),
     Unauthorized: (401, "invalid_api_key"),
     Forbidden: (403, "permission_denied"),
     DoesNotFit: (507, "out_of_memory"),
     WorkerError: (503, "server_error"),
+    StoreError: (503, "server_error"),
     HistoryError: (503, "server_error"),
 }
 """Status and type of each error of ours; `Refused` names its own."""
-_RETRY_SECONDS = {WorkerError: 1.0, HistoryError: 30.0}
+_RETRY_SECONDS = {WorkerError: 1.0, StoreError: 5.0, HistoryError: 30.0}
 
 
-def create_app(service: ImageService, tracer: Tracer) -> FastAPI:
-    """Build the application around a service."""
+def create_app(service: ImageService, *, tracer: Tracer, feedback: Feedback, jobs: Jobs) -> FastAPI:
+    """Build the application around a service, its ratings and its jobs."""
     # FastAPI's own documentation pages load scripts from a CDN; /openapi.json is enough.
     app = FastAPI(
         title="lightmeter",
@@ -55,6 +74,11 @@ def create_app(service: ImageService, tracer: Tracer) -> FastAPI:
     routes_images.add(app, service, problem)
     routes_health.add(app, service)
     routes_admin.add(app, service)
+    routes_store.add(app, service.store)
+    routes_feedback.add(app, service, feedback)
+    routes_jobs.add(app, service, jobs, tracer)
+    routes_models.add(app, service)
+    routes_page.add(app)
 
     @app.exception_handler(HTTPException)
     async def other(_: Request, error: HTTPException) -> JSONResponse:
@@ -88,6 +112,12 @@ def problem(error: LightmeterError) -> tuple[int, dict[str, Any], dict[str, str]
     if isinstance(error, HistoryError):
         message = f"the request cannot be recorded: {message}"
     return status, _body(status, message, kind, field), headers
+
+
+def problem_of_job(error: LightmeterError) -> Problem:
+    """Say of a failed job what its request would have been answered."""
+    status, body, headers = problem(error)
+    return Problem(status, body["error"], headers.get("Retry-After"))
 
 
 def _body(status: int, message: str, kind: str, field: str | None = None) -> dict[str, Any]:

@@ -71,6 +71,7 @@ class Instruments:
             reason: self._histogram(catalog.BATCH_SIZE, reason) for reason in StopReason
         }
         self._oom = {name: self._counter(catalog.OOM, name) for name in catalog.RESOLUTIONS}
+        self._feedback = self._histogram(catalog.FEEDBACK_SCORE)
         self.in_flight = self._gauge(catalog.IN_FLIGHT)
         self._price = price
         self._cost = self._counter(catalog.COST, price.currency) if price else None
@@ -158,6 +159,10 @@ class Instruments:
     def batched(self, batch: Batch) -> None:
         """Count a batch that was handed to a worker."""
         self._batches[batch.stop_reason].observe(len(batch.tickets))
+
+    def rated(self, stars: int) -> None:
+        """Count a request's first rating."""
+        self._feedback.observe(stars)
 
     def out_of_memory(self, batch: Batch) -> None:
         """Count a batch that did not fit the device."""

@@ -34,6 +34,15 @@ def base_url(settings: Serve, headers: Mapping[str, str], *, peer: str | None, o
     return f"{scheme}://{host}{prefix}"
 
 
+def client_address(headers: Mapping[str, str], peer: str, trusted: str) -> str:
+    """Tell who asks: the ``peer``, or whom trusted proxies name, the last that is none of them."""
+    hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]
+    address = peer
+    while hops and is_trusted(trusted, address):
+        address = hops.pop()
+    return address
+
+
 def is_trusted(trusted: str, peer: str | None) -> bool:
     """Tell whether a peer's address is among the trusted ones: addresses, networks or ``*``."""
     if trusted == ANYONE:

@@ -38,8 +38,8 @@ class ImageRequest(BaseModel):
     size: StrictStr | None = Field(
         None, description="WIDTHxHEIGHT in pixels, multiples of 16, or 'auto'."
     )
-    response_format: Literal["b64_json"] | None = Field(
-        None, description="How the pictures are returned."
+    response_format: Literal["b64_json", "url"] | None = Field(
+        None, description="How the pictures are returned: as text, by default, or as addresses."
     )
     output_format: Literal["png", "jpeg", "webp"] | None = Field(
         None, description="File format; png by default."
@@ -80,6 +80,7 @@ class Order:
     job: Job
     priority: Priority
     output_format: str
+    as_url: bool = False
     stream: bool = False
     user: str | None = None
 
@@ -119,6 +120,7 @@ def read_order(body: bytes, limits: Serve, *, model: str, default_side: int | No
         job,
         asked.priority or Priority.INTERACTIVE,
         asked.output_format or "png",
+        as_url=asked.response_format == "url",
         stream=asked.stream or False,
         user=asked.user,
     )

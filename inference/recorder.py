@@ -12,6 +12,8 @@ from lightmeter.rows import UsageRow
 
 
 _log = logging.getLogger(__name__)
+MOST_RECENT = 20_000
+"""Request ids that are remembered."""
 
 
 class Recorder:
@@ -27,6 +29,7 @@ class Recorder:
         self._seal_rows = seal_rows
         self._fsync = fsync
         self._journal = Journal(history, fsync=fsync)
+        self._recent: dict[str, None] = {}
         self._sealer = self._in_background()
 
     def append(self, row: UsageRow) -> None:
@@ -36,8 +39,15 @@ class Recorder:
             HistoryError: the disk refuses it.
         """
         self._journal.append(row)
+        self._recent[row.request_id] = None
+        if len(self._recent) > MOST_RECENT:
+            del self._recent[next(iter(self._recent))]
         if self._journal.rows >= self._seal_rows and not self._sealer.is_alive():
             self._rotate()
+
+    def is_recent(self, request_id: str) -> bool:
+        """Tell whether the request is among the latest that were recorded here."""
+        return request_id in self._recent
 
     def _rotate(self) -> None:
         """Go on with a fresh journal; where that fails the old one grows, and nothing is lost."""

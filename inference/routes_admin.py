@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
+from inference import bodies
 from inference.limits import LimitsChange
 from inference.orders import InvalidRequest, explained
 from inference.pool import MOST_WORKERS
@@ -20,7 +21,6 @@ _CHANGE = {
     "content": {"application/json": {"schema": LimitsChange.model_json_schema()}},
     "required": True,
 }
-_MOST_BYTES = 4096
 
 
 def add(app: FastAPI, service: ImageService) -> None:
@@ -43,7 +43,7 @@ def _add_limits(app: FastAPI, service: ImageService) -> None:
     async def change(request: Request) -> dict[str, Any]:
         who = _admin(request, service)
         try:
-            wanted = LimitsChange.model_validate_json(await _small_body(request))
+            wanted = LimitsChange.model_validate_json(await bodies.read(request))
         except ValidationError as error:
             raise explained(error.errors()[0], LimitsChange) from error
         service.limits.change(wanted, who)
@@ -85,12 +85,3 @@ def _add_workers(app: FastAPI, service: ImageService) -> None:
 
 def _admin(request: Request, service: ImageService) -> str | None:
     return service.keys.admin(request.headers.get("authorization")).name
-
-
-async def _small_body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MOST_BYTES:
-            raise HTTPException(413, f"the body is larger than {_MOST_BYTES} bytes")
-    return bytes(body)

@@ -15,19 +15,18 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from inference import answers
+from inference import answers, bodies, links
 from inference.answers import Made
+from inference.bodies import BodyTooLarge, BodyTooSlow
 from inference.orders import ImageRequest
 from inference.passing import PASSAGE
 from inference.service import ImageService
 from inference.visit import Caller
 from lightmeter.catalog import Outcome
-from lightmeter.errors import InputError, LightmeterError
+from lightmeter.errors import LightmeterError
 
 
 GENERATIONS = "/v1/images/generations"
-BODY_SECONDS = 30.0
-"""A client that takes longer to send its request is not waited for."""
 CLIENT_LEFT = 499
 """Nobody reads it; nginx has made it the log's word for a client that went away."""
 QUIET_SECONDS = 15.0
@@ -39,14 +38,6 @@ BODY = {
 Problem = Callable[[LightmeterError], tuple[int, dict[str, Any], dict[str, str]]]
 
 
-class BodyTooLarge(InputError):  # noqa: N818  (an answer, not a fault)
-    """The body exceeds the limit."""
-
-
-class BodyTooSlow(InputError):  # noqa: N818  (an answer, not a fault)
-    """The body did not come in time."""
-
-
 def add(app: FastAPI, service: ImageService, problem: Problem) -> None:
     """Add the route; ``problem`` translates what fails after a stream has begun."""
 
@@ -56,7 +47,6 @@ def add(app: FastAPI, service: ImageService, problem: Problem) -> None:
         try:
             body = await read_body(request, service, caller)
         except ClientDisconnect:
-            service.unread(Outcome.CANCELLED, caller)
             return Response(status_code=CLIENT_LEFT)
         if wants_stream(body):
             return await _stream(service, body, caller, problem)
@@ -73,40 +63,36 @@ def caller_of(request: Request, service: ImageService) -> Caller:
         Unauthorized: keys are asked for, and this is none of them.
     """
     tenant = service.keys.identify(request.headers.get("authorization"))
-    address = request.client.host if request.client else ""
-    return Caller(tenant, address, passage=request.scope.get(PASSAGE))
+    peer = request.client.host if request.client else ""
+    trusted = service.settings.trusted_proxy
+    return Caller(
+        tenant,
+        links.client_address(request.headers, peer, trusted),
+        passage=request.scope.get(PASSAGE),
+        base=links.base_url(service.settings, request.headers, peer=peer, own=_own(request)),
+    )
+
+
+def _own(request: Request) -> str:
+    """Our own address as the client's connection has it, host:port."""
+    host, port = request.scope.get("server") or ("localhost", None)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def read_body(request: Request, service: ImageService, caller: Caller) -> bytes:
-    """Read a request's body within its bounds; one that exceeds them is recorded.
+    """Read a request's body within its bounds; one that does not come is recorded.
 
     Raises:
-        BodyTooLarge: as soon as that is known. BodyTooSlow: it did not come in time.
-        ClientDisconnect: the client went away.
+        BodyTooLarge, BodyTooSlow: it exceeds the bounds. ClientDisconnect: the client went away.
     """
-    limit = service.settings.max_body_bytes
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            body = await _read(request, limit)
-    except TimeoutError as error:
+        return await bodies.read(request, service.settings.max_body_bytes)
+    except (BodyTooLarge, BodyTooSlow):
         service.unread(Outcome.INVALID, caller)
-        raise BodyTooSlow(f"no whole body came within {BODY_SECONDS:g} s") from error
-    if body is None:
-        service.unread(Outcome.INVALID, caller)
-        raise BodyTooLarge(f"the body is larger than {limit} bytes")
-    return body
-
-
-async def _read(request: Request, limit: int) -> bytes | None:
-    declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > limit:
-        return None
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            return None
-    return bytes(body)
+        raise
+    except ClientDisconnect:
+        service.unread(Outcome.CANCELLED, caller)
+        raise
 
 
 def wants_stream(body: bytes) -> bool:

@@ -16,16 +16,20 @@ from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
 import uvicorn
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, start_http_server
 
 from inference import energy, zimage
-from inference.app import create_app
+from inference.app import create_app, problem_of_job
+from inference.feedback import Feedback
 from inference.instruments import Instruments
+from inference.jobs import Jobs
 from inference.keys import Keys
 from inference.money import Price
 from inference.recorder import Recorder
 from inference.service import ImageService
-from inference.tracing import Tracer, open_tracer
+from inference.store import PictureStore
+from inference.tracing import open_tracer
 from inference.worker import STILL, TINY
 from lightmeter.errors import ModelError, port_error
 from lightmeter.settings import Serve
@@ -43,7 +47,8 @@ def serve(settings: Serve, tell: Callable[[str], None], environ: Mapping[str, st
 
     Raises:
         ModelError: the model is no pipeline. PortError: an address is taken.
-        HistoryError: the history folder cannot be written.
+        HistoryError, StoreError: the history folder or the picture store cannot be written.
+        SettingError: a file or place that a setting names cannot be used.
     """
     model = model_name(settings.model)
     keys = Keys.read(settings.keys)
@@ -53,8 +58,15 @@ def serve(settings: Serve, tell: Callable[[str], None], environ: Mapping[str, st
     ):
         registry = CollectorRegistry()
         instruments = Instruments(registry, settings.service or model, model, Price.of(settings))
-        recorder = Recorder(
-            settings.data / "history", seal_rows=settings.seal_rows, fsync=settings.fsync
+        store = PictureStore.of(settings)
+        history = settings.data / "history"
+        recorder = Recorder(history, seal_rows=settings.seal_rows, fsync=settings.fsync)
+        feedback = Feedback(
+            history,
+            is_recent=recorder.is_recent,
+            observe=instruments.rated,
+            search_seconds=settings.feedback_seconds,
+            fsync=settings.fsync,
         )
         try:
             with _metrics(settings, registry) as metrics_port:
@@ -67,9 +79,13 @@ def serve(settings: Serve, tell: Callable[[str], None], environ: Mapping[str, st
                     keys=keys,
                     instruments=instruments,
                     recorder=recorder,
+                    store=store,
                 )
-                asyncio.run(_run(build, tracer, sock, tell))
+                app = functools.partial(create_app, tracer=tracer, feedback=feedback)
+                asyncio.run(_run(build, app, sock, tell))
         finally:
+            store.close()
+            feedback.close()
             recorder.close()
 
 
@@ -138,16 +154,18 @@ class _Server(uvicorn.Server):
 
 async def _run(
     build: Callable[[], ImageService],
-    tracer: Tracer,
+    app: Callable[..., FastAPI],
     sock: socket.socket,
     tell: Callable[[str], None],
 ) -> None:
     service = build()
+    jobs = Jobs.of(service.settings, attic=service.store, explain=problem_of_job)
     config = uvicorn.Config(
-        create_app(service, tracer),
+        app(service, jobs=jobs),
         log_config=None,
         access_log=False,
         lifespan="off",
+        proxy_headers=False,  # read by inference.links, and from trusted proxies only
         timeout_graceful_shutdown=math.ceil(service.settings.deadline),
     )
     server = _Server(config)
@@ -166,6 +184,7 @@ async def _run(
     aside = [
         asyncio.create_task(_announce(service, tell)),
         asyncio.create_task(service.tuner.run()),
+        asyncio.create_task(service.store.keep()),
     ]
     if service.settings.exporter_url:
         following = energy.follow(service.settings.exporter_url, service.energy)
@@ -175,6 +194,7 @@ async def _run(
     finally:
         for task in aside:
             task.cancel()
+        await jobs.close()
         await service.pool.stop()
     if service.fatal.done():
         service.fatal.result()

@@ -22,6 +22,7 @@ from inference.orders import InvalidRequest, Order, read_order
 from inference.pool import Pool
 from inference.promises import fingerprint
 from inference.recorder import Recorder
+from inference.store import IMAGES, PictureStore, picture_name
 from inference.tickets import Answer, Refused, Ticket
 from inference.tuner import AutoTuner
 from inference.visit import Caller, Visit
@@ -54,6 +55,7 @@ class ImageService:
         keys: Keys,
         instruments: Instruments,
         recorder: Recorder,
+        store: PictureStore,
     ) -> None:
         self.settings = settings
         self.keys = keys
@@ -64,6 +66,7 @@ class ImageService:
         self._price = Price.of(settings)
         self._instruments = instruments
         self._recorder = recorder
+        self.store = store
         self._audience = Audience()
         self._shared = Shared(settings, self.queue, self.limits, instruments)
         self.pool = Pool(self._shared)
@@ -83,6 +86,7 @@ class ImageService:
 
         Raises:
             InvalidRequest: 422. Refused: 429, 503 or 504. WorkerError: the picture was not made.
+            StoreError: the pictures cannot be stored.
             HistoryError: the answer cannot be recorded, so it is not given.
         """
         visit = Visit(self.name, self.model, caller)
@@ -226,11 +230,21 @@ class ImageService:
         began = time.monotonic()
         shape = (order.job.images, *answer.header["shape"][1:])
         pixels = pictures.from_bytes(answer.payload, shape)
-        texts = await asyncio.to_thread(pictures.encode_text, pixels, order.output_format)
+        if order.as_url:
+            files = await asyncio.to_thread(pictures.encode, pixels, order.output_format)
+            field, values = "url", await self._stored(visit, files, order.output_format)
+        else:
+            texts = await asyncio.to_thread(pictures.encode_text, pixels, order.output_format)
+            field, values = "b64_json", texts
         visit.own_stages[Stage.ENCODE] = time.monotonic() - began
-        return [
-            Picture(order.job.seed + index, "b64_json", text) for index, text in enumerate(texts)
-        ]
+        return [Picture(order.job.seed + index, field, value) for index, value in enumerate(values)]
+
+    async def _stored(self, visit: Visit, files: list[bytes], output_format: str) -> list[str]:
+        """Put pictures into the store; return their addresses."""
+        names = [picture_name(visit.id, index, output_format) for index in range(len(files))]
+        puts = (self.store.put(name, file) for name, file in zip(names, files, strict=True))
+        await asyncio.gather(*puts)
+        return [visit.caller.base + IMAGES + name for name in names]
 
     def hurry(self, seconds: float) -> None:
         """End: let nobody in, and turn away those who could not be served within ``seconds``."""

@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from inference.shelf import Entry, Shelf
-from lightmeter.errors import StoreError
+from lightmeter.errors import InputError, StoreError
+from lightmeter.settings import Serve
 
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+IMAGES = "/v1/images/"
+"""Where stored pictures are served, each under its name."""
 KINDS = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 _PICTURE = re.compile(r"img_[0-9a-f]{24}-\d{1,3}\.(?P<format>png|jpeg|webp)", re.ASCII)
 _OURS = re.compile(r"(img|job)_[\w.-]+\.(png|jpeg|webp|json)", re.ASCII)
@@ -32,6 +35,10 @@ LOOK_SECONDS = 60.0
 PATIENCE_SECONDS = 30.0
 """A place that does not answer so long is taken to be broken."""
 _THREADS = 4
+
+
+class UnknownPicture(InputError):  # noqa: N818  (an answer, not a fault)
+    """There is no such picture here, or not any more."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,12 @@ class PictureStore:
         self._writing: set[str] = set()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._look()
+
+    @classmethod
+    def of(cls, settings: Serve) -> PictureStore:
+        """Open the store that the settings describe."""
+        place = settings.store or str(settings.data / "images")
+        return cls(place, Bounds(settings.store_bytes, settings.store_seconds))
 
     async def put(self, name: str, data: bytes) -> None:
         """Store a file; older ones go where there is no room.

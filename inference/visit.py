@@ -41,6 +41,8 @@ class Caller:
     address: str = ""
     progress: Progress | None = None
     passage: Passage | None = None
+    base: str = ""
+    """How the caller reached us, the beginning of the addresses in its answer."""
 
 
 class Visit:

@@ -122,7 +122,7 @@ class Serve(Held):
     public_url: str = Field(
         "",
         description="Address under which clients reach this server, for the URLs in answers; empty takes it from each request.",
-        pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$",
+        pattern=r"^(https?://[\w.:\[\]-]+(/[\w.~/-]*)?)?$",
     )
     trusted_proxy: str = Field(
         "",

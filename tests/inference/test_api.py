@@ -99,7 +99,7 @@ BAD: list[tuple[str, Any]] = [
     ("seed", 2**63),
     ("priority", "urgent"),
     ("output_format", "gif"),
-    ("response_format", "url"),
+    ("response_format", "file"),
     ("model", "another"),
     ("num_step", 4),
     ("stream", "yes"),

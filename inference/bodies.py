@@ -1,0 +1,52 @@
+"""Request bodies, read within bounds of size and time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import Request
+
+from lightmeter.errors import InputError
+
+
+BODY_SECONDS = 30.0
+"""A client that takes longer to send its request is not waited for."""
+SMALL_BYTES = 16_384
+"""Enough for everything but a request for pictures."""
+
+
+class BodyTooLarge(InputError):  # noqa: N818  (an answer, not a fault)
+    """The body exceeds the limit."""
+
+
+class BodyTooSlow(InputError):  # noqa: N818  (an answer, not a fault)
+    """The body did not come in time."""
+
+
+async def read(request: Request, most_bytes: int = SMALL_BYTES) -> bytes:
+    """Read a request's body.
+
+    Raises:
+        BodyTooLarge: as soon as that is known. BodyTooSlow: it did not come in time.
+        ClientDisconnect: the client went away.
+    """
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await _read(request, most_bytes)
+    except TimeoutError as error:
+        raise BodyTooSlow(f"no whole body came within {BODY_SECONDS:g} s") from error
+    if body is None:
+        raise BodyTooLarge(f"the body is larger than {most_bytes} bytes")
+    return body
+
+
+async def _read(request: Request, most_bytes: int) -> bytes | None:
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > most_bytes:
+        return None
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most_bytes:
+            return None
+    return bytes(body)

@@ -1,0 +1,27 @@
+"""``POST /v1/feedback``: what a user thought of a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+
+from inference import bodies
+from inference.feedback import Feedback, RatingRequest
+from inference.service import ImageService
+
+
+_BODY = {
+    "content": {"application/json": {"schema": RatingRequest.model_json_schema()}},
+    "required": True,
+}
+
+
+def add(app: FastAPI, service: ImageService, feedback: Feedback) -> None:
+    """Add the route."""
+
+    @app.post("/v1/feedback", openapi_extra={"requestBody": _BODY}, summary="Rate a request.")
+    async def rate(request: Request) -> dict[str, Any]:
+        service.keys.identify(request.headers.get("authorization"))
+        rating = await feedback.rate(await bodies.read(request))
+        return {"request_id": rating.request_id, "score": rating.score, "tags": rating.tags}

@@ -1,0 +1,104 @@
+"""``/v1/jobs``: the same requests, asked now and looked at later."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+from fastapi import FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
+
+from inference.job import UNFINISHED, Job, State
+from inference.jobs import Jobs, Work
+from inference.routes_images import BODY, CLIENT_LEFT, caller_of, read_body
+from inference.service import ImageService
+from inference.tracing import Tracer
+from inference.visit import Caller, Passage
+from lightmeter import logs
+
+
+JOBS = "/v1/jobs"
+
+
+def add(app: FastAPI, service: ImageService, jobs: Jobs, tracer: Tracer) -> None:
+    """Add the routes."""
+
+    @app.post(
+        JOBS,
+        openapi_extra={"requestBody": BODY},
+        summary="Make pictures while the client is away.",
+        status_code=202,
+    )
+    async def submit(request: Request) -> Response:
+        trace = tracer.begin(request.scope["headers"])
+        passage = Passage(trace, request.method, JOBS, status=202)
+        caller = dataclasses.replace(caller_of(request, service), passage=passage)
+        try:
+            body = await read_body(request, service, caller)
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_LEFT)
+        work = _traced(tracer, passage, _work(service, body, caller))
+        job = await jobs.submit(work, caller.tenant.name)
+        return _answer(job, _facts(job), 202)
+
+    @app.get(JOBS + "/{name}", summary="How a job is, and its result.")
+    async def look(request: Request, name: str) -> Response:
+        job = _find(request, name)
+        return _answer(job, await jobs.answer(job), 200)
+
+    @app.delete(JOBS + "/{name}", summary="Cancel a job, or forget a finished one.")
+    async def cancel(request: Request, name: str) -> Response:
+        job = _find(request, name)
+        await jobs.cancel(job)
+        return _answer(job, _facts(job), 200)
+
+    def _find(request: Request, name: str) -> Job:
+        return jobs.find(name, caller_of(request, service).tenant.name)
+
+
+def _work(service: ImageService, body: bytes, caller: Caller) -> Work:
+    """Make the answer as a connected client's, and let the job hear how it goes."""
+
+    async def work(job: Job) -> bytes:
+        wait = service.pool.predicted_wait
+
+        def hear(step: int, steps: int) -> None:
+            if step:
+                job.progress(step, steps)
+            else:
+                job.accepted(wait)
+
+        made = await service.generate(body, dataclasses.replace(caller, progress=hear))
+        service.sent(made, 0.0)
+        return made.body
+
+    return work
+
+
+def _traced(tracer: Tracer, passage: Passage, work: Work) -> Work:
+    """Give the work, and not only the request that asked for it, its place in the trace."""
+
+    async def traced(job: Job) -> bytes:
+        try:
+            with logs.about(**passage.trace.ids):
+                return await work(job)
+        finally:
+            if passage.visit:
+                tracer.finish(passage.trace, passage.visit.facts(passage))
+
+    return traced
+
+
+def _facts(job: Job) -> bytes:
+    return json.dumps(job.facts()).encode()
+
+
+def _answer(job: Job, body: bytes, status: int) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    if status == 202:  # noqa: PLR2004  (Accepted)
+        headers["Location"] = f"{JOBS}/{job.id}"
+    if job.state in UNFINISHED:
+        wait = job.predicted_wait if job.state is State.QUEUED else 0.0
+        headers["Retry-After"] = str(max(1, math.ceil(wait)))
+    return Response(body, status, headers, media_type="application/json")
