@@ -20,7 +20,12 @@ from lightmeter.settings import SECTIONS
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py; `make generate` renews it. -->"
-ROOMS = {"server": "Inference server", "exporter": "Exporter", "scaler": "Scaler"}
+ROOMS = {
+    "server": "Inference server",
+    "exporter": "Exporter",
+    "host": "Host, as node_exporter names it",
+    "scaler": "Scaler",
+}
 
 
 def metrics() -> str:

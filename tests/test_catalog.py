@@ -55,6 +55,17 @@ EXPORTER = {
     "lightmeter_gpu_unattributed_memory_bytes": [],
     "lightmeter_exporter_sample_age_seconds": [],
 }
+SELF = {
+    "lightmeter_exporter_gpus_expected": [],
+    "lightmeter_exporter_gpus_seen": [],
+    "lightmeter_exporter_source_info": ["source"],
+    "lightmeter_exporter_build_info": ["version"],
+    "lightmeter_exporter_start_time_seconds": [],
+    "lightmeter_exporter_scrapes_total": [],
+    "lightmeter_exporter_series_dropped_total": [],
+    "lightmeter_exporter_config_last_reload_successful": [],
+    "lightmeter_exporter_dcgm_lines_skipped_total": [],
+}
 SCALER = {
     "lightmeter_desired_replicas": [],
     "lightmeter_ready_replicas": [],
@@ -78,6 +89,7 @@ CONTRACT = {
     for leading, names in (
         (("service", "model"), SERVER),
         (("gpu", "UUID"), EXPORTER),
+        ((), SELF),
         (("target",), SCALER),
     )
     for name, labels in names.items()
@@ -118,12 +130,12 @@ def test_dcgm(name: str) -> None:
     """GPU readings keep dcgm-exporter's names and labels, so that either can stand in."""
     labels = {"gpu", "UUID", "pci_bus_id", "device", "modelName", "Hostname"}
 
-    assert labels == set(BY_NAME[name].labels)
+    assert labels | {"DCGM_FI_DRIVER_VERSION"} == set(BY_NAME[name].labels)
 
 
 def test_dcgm_profiling() -> None:
     """The profiling readings are there under their old names too, and nothing foreign beside."""
-    foreign = [metric.name for metric in CATALOG if metric not in OURS]
+    foreign = [m.name for m in CATALOG if m not in OURS and not m.name.startswith("node_")]
 
     assert any(name.startswith("DCGM_FI_PROF_") for name in foreign)
     assert all(re.match(r"DCGM_FI_(DEV|PROF)_", name) for name in foreign)
@@ -163,7 +175,9 @@ def test_no_latency_gauge() -> None:
     assert not [
         metric.name
         for metric in OURS
-        if metric.kind is Kind.GAUGE and metric.unit == "seconds" and "_age_" not in metric.name
+        if metric.kind is Kind.GAUGE
+        and metric.unit == "seconds"
+        and not re.search("_age_|_start_time_", metric.name)
     ]
 
 
@@ -214,9 +228,11 @@ def test_open_labels(metric: Metric) -> None:
     hardware = {"gpu", "UUID", "pci_bus_id", "device", "modelName", "Hostname", "xid", "window"}
     configured = {"service", "model", "scorer", "currency", "target", "term", "signal"}
     pod = {"namespace", "pod", "container"}
+    host = {"cpu", "mode", "fstype", "mountpoint", "nodename", "domainname", "machine"}
+    host |= {"sysname", "release", "version", "DCGM_FI_DRIVER_VERSION"}
 
     open_ = set(metric.labels) - dict(metric.vocabulary).keys()
-    assert open_ <= hardware | configured | pod
+    assert open_ <= hardware | configured | pod | host
 
 
 def test_few_series() -> None:

@@ -9,6 +9,7 @@ too), so that either exporter can stand in for the other.
 from __future__ import annotations
 
 from lightmeter.catalog.exporter import *  # noqa: F403  (one name for the whole catalogue)
+from lightmeter.catalog.host import *  # noqa: F403  (one name for the whole catalogue)
 from lightmeter.catalog.metric import *  # noqa: F403  (one name for the whole catalogue)
 from lightmeter.catalog.scaler import *  # noqa: F403  (one name for the whole catalogue)
 from lightmeter.catalog.server import *  # noqa: F403  (one name for the whole catalogue)
@@ -18,4 +19,6 @@ from lightmeter.catalog.vocabulary import *  # noqa: F403  (one name for the who
 CATALOG: tuple[Metric, ...] = (
     *(value for value in list(globals().values()) if isinstance(value, Metric)),
     *DCGM,
+    *NODE_LOAD,
+    *NODE_MEMORY.values(),
 )

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from lightmeter.catalog.metric import C, G, Metric, metric
-from lightmeter.catalog.vocabulary import THROTTLE_REASONS
+from lightmeter.catalog.metric import C, G, Kind, Metric, metric
+from lightmeter.catalog.vocabulary import SOURCES, THROTTLE_REASONS
+
+
+def _own(name: str, kind: Kind, unit: str, text: str, *labels: str) -> Metric:
+    """Make a metric of the exporter itself, which belongs to no GPU."""
+    words = tuple((label, SOURCES) for label in labels if label == "source")
+    return Metric(name, kind, unit, text, "exporter", labels, words)
 
 
 # fmt: off
@@ -20,10 +26,24 @@ GPU_XID = metric("exporter", "lightmeter_gpu_xid_errors_total", C, "events", "XI
 POD_MEMORY_USED = metric("exporter", "lightmeter_gpu_pod_memory_used_bytes", G, "bytes", "GPU memory that a container's processes hold.", "namespace", "pod", "container")
 POD_MEMORY_GRANTED = metric("exporter", "lightmeter_gpu_pod_memory_granted_bytes", G, "bytes", "GPU memory granted to a container by the device plugin.", "namespace", "pod", "container")
 POD_BUSY = metric("exporter", "lightmeter_gpu_pod_busy_seconds_total", C, "seconds", "Busy time of a container's processes.", "namespace", "pod", "container")
-UNATTRIBUTED_MEMORY = metric("exporter", "lightmeter_gpu_unattributed_memory_bytes", G, "bytes", "GPU memory in use that belongs to no known container.")
+UNATTRIBUTED_MEMORY = metric("exporter", "lightmeter_gpu_unattributed_memory_bytes", G, "bytes", "GPU memory in use that belongs to no known container; with the containers' it adds up to the device's.")
 SAMPLE_AGE = metric("exporter", "lightmeter_exporter_sample_age_seconds", G, "seconds", "Age of the newest sample of the GPU.")
+GPUS_EXPECTED = _own("lightmeter_exporter_gpus_expected", G, "GPUs", "GPUs that there should be: as configured, or the most ever seen.")
+GPUS_SEEN = _own("lightmeter_exporter_gpus_seen", G, "GPUs", "GPUs that answer.")
+SOURCE_INFO = _own("lightmeter_exporter_source_info", G, "info", "Where the GPU readings come from; always 1. Readings of a demo are made up.", "source")
+EXPORTER_BUILD = _own("lightmeter_exporter_build_info", G, "info", "Version of the exporter; always 1.", "version")
+EXPORTER_START = _own("lightmeter_exporter_start_time_seconds", G, "seconds", "When the exporter was started, Unix time.")
+SCRAPES = _own("lightmeter_exporter_scrapes_total", C, "scrapes", "Pages of metrics served.")
+SERIES_DROPPED = _own("lightmeter_exporter_series_dropped_total", C, "series", "Series left out of a page because it was full or had them already.")
+CONFIG_RELOADED = _own("lightmeter_exporter_config_last_reload_successful", G, "boolean", "1 where the web configuration in force is the one on disk; 0 where that was refused.")
+DCGM_LINES_SKIPPED = _own("lightmeter_exporter_dcgm_lines_skipped_total", C, "lines", "Lines of another exporter's text that were not understood.")
 
-DCGM_LABELS = ("gpu", "UUID", "pci_bus_id", "device", "modelName", "Hostname")
+DCGM_DRIVER = "DCGM_FI_DRIVER_VERSION"
+DCGM_LABELS = ("gpu", "UUID", "pci_bus_id", "device", "modelName", "Hostname", DCGM_DRIVER)
+DCGM_MIG_LABELS = ("GPU_I_PROFILE", "GPU_I_ID")
+"""What a MIG instance has beside."""
+HOSTNAME_LABELS = {"Hostname": ("Hostname",), "hostname": ("hostname",), "both": ("Hostname", "hostname")}
+"""dcgm-exporter up to 4.8.2 says Hostname, from 4.8.3 on hostname."""
 # fmt: on
 
 

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     COUNTER = "counter"
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
+    UNTYPED = "untyped"
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,7 @@ class GpuState(StrEnum):
     NO_PERMISSION = "no_permission"
     DRIVER_MISSING = "driver_missing"
     MIG_CHANGED = "mig_changed"
+    UNREACHABLE = "unreachable"
     ERROR = "error"
 
 
@@ -136,6 +137,8 @@ RESOLUTIONS = ("256x256", "512x512", "768x768", "1024x1024", "1536x1536", "2048x
 SIGNALS = ("luma", "sharpness", "entropy", "colourfulness", "clipping")
 GPU_UP_REASONS = tuple(GpuState)
 THROTTLE_REASONS = tuple(Throttle)
+SOURCES = ("nvml", "demo", "replay", "dcgm")
+"""Where the exporter's GPU readings come from."""
 ACTIONS = ("up", "down", "hold", "freeze")
 
 
