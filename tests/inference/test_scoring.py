@@ -18,40 +18,26 @@ import psutil
 import pytest
 import torch
 from PIL import Image
-from tokenizers.pre_tokenizers import ByteLevel
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTokenizer
 
 from inference import scoring, wire
 from inference.clip import ClipScorer
 from inference.sampled import Sampled, ScorerProcess
 from lightmeter.errors import ModelError, WorkerError
 from support.cli import clean_environment
+from support.clips import save_clip, small_config
 from support.photos import blurred, photograph
 
 
 SHARPNESS = Path(scoring.SHARPNESS)
-SIDE = 32
-"""Pixels that the small CLIP model looks at."""
+SIDE = small_config().vision_config.image_size
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CLIP model with small random weights, as save_pretrained leaves it."""
     path = tmp_path_factory.mktemp("clip")
-    words = ["<|startoftext|>", "<|endoftext|>"]
-    for letter in sorted(ByteLevel.alphabet()):
-        words += [letter, f"{letter}</w>"]
-    tokenizer = CLIPTokenizer(vocab={word: index for index, word in enumerate(words)}, merges=[])
-    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}  # fmt: skip
-    text = {"vocab_size": len(words), "max_position_embeddings": 24, "eos_token_id": 1, "bos_token_id": 0, "pad_token_id": 1}  # fmt: skip
-    torch.manual_seed(4)
-    config = CLIPConfig(
-        text_config=small | text, vision_config=small | {"image_size": SIDE, "patch_size": 8}, projection_dim=16
-    )  # fmt: skip
-    CLIPModel(config).save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    size = {"height": SIDE, "width": SIDE}
-    CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=size).save_pretrained(path)
+    save_clip(path, small_config())
     return path
 
 
