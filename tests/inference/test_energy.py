@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
@@ -19,7 +21,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 
 from inference import energy
 from inference.energy import Course, EnergyMeter, follow, readings
+from inference.engine import warmup_job
+from inference.instruments import Instruments
+from inference.limits import Limits
+from inference.making import Shared, make
+from inference.process import WorkerProcess
+from inference.tickets import Answer, Batch, Ticket
+from inference.waiting import WaitingRoom
 from lightmeter import catalog
+from lightmeter.catalog import Priority, StopReason
+from lightmeter.settings import Serve
 
 
 GPU, OTHER = "GPU-5fd4f087", "GPU-d99a0ad5"
@@ -358,3 +369,43 @@ def test_not_metered(caplog: pytest.LogCaptureFixture) -> None:
     empty.down()
     assert catalog.GPU_ENERGY.name in said(caplog)[0]
     assert catalog.DCGM_ENERGY in said(caplog)[0]
+
+
+def test_shares(tmp_path: Path) -> None:
+    """Requests that rode together share their GPU's energy as they share its time, and it is counted."""
+    registry = CollectorRegistry()
+    few, many = asyncio.run(_ridden(tmp_path, registry))
+
+    assert few.energy_joules
+    assert many.energy_joules
+    assert many.energy_joules == pytest.approx(3 * few.energy_joules)
+    total = few.energy_joules + many.energy_joules
+    assert 100 * few.header["gpu_seconds"] <= total
+    assert total == registry.get_sample_value(
+        catalog.ENERGY.name, {"service": "shop", "model": "still"}
+    )
+
+
+async def _ridden(data: Path, registry: CollectorRegistry) -> list[Answer]:
+    """Have a real worker make a batch of two requests on a GPU that draws 100 W."""
+    settings = Serve.model_validate({"model": "still", "data": data})
+    limits = Limits.of(settings)
+    instruments = Instruments(registry, "shop", "still")
+    shared = Shared(settings, WaitingRoom(limits, 0.1), limits, instruments)
+    process = await WorkerProcess.start(settings, 0)
+    facts, _ = await process.receive()
+    now = time.monotonic()
+    for second in range(4):
+        shared.energy.add(now - 3 + second, {GPU: 100.0 * second})
+    tickets = [
+        Ticket(
+            dataclasses.replace(warmup_job(64, 4), images=images),
+            Priority.INTERACTIVE,
+            now,
+            asyncio.get_running_loop().create_future(),
+        )
+        for images in (1, 3)
+    ]
+    await make(Batch(tickets, StopReason.FULL), process, shared, facts | {"gpu_uuid": GPU})
+    await process.end()
+    return [ticket.future.result() for ticket in tickets]

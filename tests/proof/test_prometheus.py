@@ -43,7 +43,7 @@ def prometheus(tmp_path: Path, server: Server) -> Iterator[str]:
     target = server.metrics_url.removeprefix("http://").removesuffix("/metrics")
     (tmp_path / "prometheus.yml").write_text(CONFIG.format(target=target))
     address = f"127.0.0.1:{free_port()}"
-    command = [program, f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/tsdb", f"--web.listen-address={address}"]  # fmt: skip
+    command = [program, f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/tsdb", f"--web.listen-address={address}", "--enable-feature=exemplar-storage"]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         yield f"http://{address}"
         process.terminate()
@@ -76,6 +76,30 @@ def test_scraped(server: Server, prometheus: str) -> None:
     )
     assert eventually(lambda: 0 < ask(prometheus, median) < 1, seconds=20)
     assert 1.0 == ask(prometheus, "up")
+
+
+def test_exemplars(server: Server, prometheus: str) -> None:
+    """Prometheus keeps the trace that a latency bucket points to, for Grafana to open."""
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+    server.client.post("/v1/images/generations", json={"prompt": "a lighthouse"}, headers=headers)
+    name = f"{catalog.REQUEST_DURATION.name}_bucket"
+
+    def kept() -> list[dict[str, str]]:
+        times = {"start": str(time.time() - 600), "end": str(time.time() + 60)}
+        try:
+            answer = httpx.get(
+                f"{prometheus}/api/v1/query_exemplars",
+                params={"query": name} | times,
+                trust_env=False,
+            )
+        except httpx.TransportError:
+            return []
+        series = answer.json()["data"] if answer.is_success else []
+        return [found["labels"] for one in series for found in one["exemplars"]]
+
+    assert eventually(kept, seconds=40)
+    assert {"trace_id": trace} in kept()
 
 
 def test_promtool(server: Server) -> None:
