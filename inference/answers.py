@@ -74,6 +74,8 @@ def made(visit: Visit, pictures: Sequence[Picture], price: Price | None) -> Made
     }
     if visit.energy_joules is not None:
         facts["usage"]["energy_joules"] = visit.energy_joules
+    if visit.findings:
+        facts["quality"] = [finding.facts() for finding in visit.findings]
     if price:
         facts["cost"] = float(price.cost(visit.gpu_seconds or 0.0))
         facts["currency"] = price.currency

@@ -29,6 +29,7 @@ from inference.orders import InvalidRequest
 from inference.passing import Passing
 from inference.routes_models import UnknownModel
 from inference.service import DoesNotFit, ImageService
+from inference.shots import Spoiled
 from inference.store import UnknownPicture
 from inference.tickets import Refused
 from inference.tracing import Tracer
@@ -49,6 +50,7 @@ _KINDS: dict[type[LightmeterError], tuple[int, str]] = {
     Unauthorized: (401, "invalid_api_key"),
     Forbidden: (403, "permission_denied"),
     DoesNotFit: (507, "out_of_memory"),
+    Spoiled: (502, "spoiled_picture"),
     WorkerError: (503, "server_error"),
     StoreError: (503, "server_error"),
     HistoryError: (503, "server_error"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,12 @@ def from_bytes(payload: bytes | memoryview, shape: tuple[int, ...]) -> Pixels:
     return np.frombuffer(payload, dtype=np.uint8).reshape(shape)
 
 
-def encode(pixels: Pixels, output_format: str) -> list[bytes]:
-    """Encode pictures (images, height, width, 3) uint8 as files, one for each."""
+def encode(pixels: Iterable[Pixels], output_format: str) -> list[bytes]:
+    """Encode pictures, each (height, width, 3) uint8, as files."""
     return [_file(picture, output_format) for picture in pixels]
 
 
-def encode_text(pixels: Pixels, output_format: str) -> list[str]:
+def encode_text(pixels: Iterable[Pixels], output_format: str) -> list[str]:
     """Encode pictures as `encode` does, and the files as base64 text."""
     return [base64.b64encode(file).decode() for file in encode(pixels, output_format)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import math
 import re
@@ -16,20 +15,13 @@ from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
 import uvicorn
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, start_http_server
 
 from inference import energy, zimage
 from inference.app import create_app, problem_of_job
-from inference.feedback import Feedback
-from inference.instruments import Instruments
 from inference.jobs import Jobs
-from inference.keys import Keys
-from inference.money import Price
-from inference.recorder import Recorder
+from inference.parts import Parts
 from inference.service import ImageService
-from inference.store import PictureStore
-from inference.tracing import open_tracer
 from inference.worker import STILL, TINY
 from lightmeter.errors import ModelError, port_error
 from lightmeter.settings import Serve
@@ -51,42 +43,14 @@ def serve(settings: Serve, tell: Callable[[str], None], environ: Mapping[str, st
         SettingError: a file or place that a setting names cannot be used.
     """
     model = model_name(settings.model)
-    keys = Keys.read(settings.keys)
     with (
         listen(settings.host, settings.port, "port") as sock,
-        contextlib.closing(open_tracer(environ, settings.service or model)) as tracer,
+        contextlib.closing(Parts.open(settings, model, environ)) as parts,
+        _metrics(settings, parts.registry) as metrics_port,
     ):
-        registry = CollectorRegistry()
-        instruments = Instruments(registry, settings.service or model, model, Price.of(settings))
-        store = PictureStore.of(settings)
-        history = settings.data / "history"
-        recorder = Recorder(history, seal_rows=settings.seal_rows, fsync=settings.fsync)
-        feedback = Feedback(
-            history,
-            is_recent=recorder.is_recent,
-            observe=instruments.rated,
-            search_seconds=settings.feedback_seconds,
-            fsync=settings.fsync,
-        )
-        try:
-            with _metrics(settings, registry) as metrics_port:
-                tell(f"API      {url(settings.host, sock.getsockname()[1])}")
-                tell(f"metrics  {url(settings.host, metrics_port)}/metrics")
-                build = functools.partial(
-                    ImageService,
-                    settings,
-                    model=model,
-                    keys=keys,
-                    instruments=instruments,
-                    recorder=recorder,
-                    store=store,
-                )
-                app = functools.partial(create_app, tracer=tracer, feedback=feedback)
-                asyncio.run(_run(build, app, sock, tell))
-        finally:
-            store.close()
-            feedback.close()
-            recorder.close()
+        tell(f"API      {url(settings.host, sock.getsockname()[1])}")
+        tell(f"metrics  {url(settings.host, metrics_port)}/metrics")
+        asyncio.run(_run(parts, sock, tell))
 
 
 def model_name(model: str) -> str:
@@ -152,16 +116,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _run(
-    build: Callable[[], ImageService],
-    app: Callable[..., FastAPI],
-    sock: socket.socket,
-    tell: Callable[[str], None],
-) -> None:
-    service = build()
+async def _run(parts: Parts, sock: socket.socket, tell: Callable[[str], None]) -> None:
+    service = parts.service()
     jobs = Jobs.of(service.settings, attic=service.store, explain=problem_of_job)
     config = uvicorn.Config(
-        app(service, jobs=jobs),
+        create_app(service, jobs=jobs, feedback=parts.feedback, tracer=parts.tracer),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -180,6 +139,8 @@ async def _run(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     service.pool.start()
+    if parts.scorer:
+        parts.scorer.start()
     service.fatal.add_done_callback(lambda _: stop())
     aside = [
         asyncio.create_task(_announce(service, tell)),
@@ -195,6 +156,8 @@ async def _run(
         for task in aside:
             task.cancel()
         await jobs.close()
+        if parts.scorer:
+            await parts.scorer.stop()
         await service.pool.stop()
     if service.fatal.done():
         service.fatal.result()

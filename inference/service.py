@@ -9,10 +9,11 @@ import math
 import time
 from collections.abc import Iterator
 
-from inference import answers, pictures
+from inference import answers
 from inference.admission import STARTING_RETRY_SECONDS, Admission
-from inference.answers import Made, Picture
+from inference.answers import Made
 from inference.audience import Audience
+from inference.engine import Job
 from inference.instruments import Instruments
 from inference.keys import Keys
 from inference.limits import Limits
@@ -22,7 +23,8 @@ from inference.orders import InvalidRequest, Order, read_order
 from inference.pool import Pool
 from inference.promises import fingerprint
 from inference.recorder import Recorder
-from inference.store import IMAGES, PictureStore, picture_name
+from inference.shots import Darkroom, Spoiled
+from inference.store import PictureStore
 from inference.tickets import Answer, Refused, Ticket
 from inference.tuner import AutoTuner
 from inference.visit import Caller, Visit
@@ -56,6 +58,7 @@ class ImageService:
         instruments: Instruments,
         recorder: Recorder,
         store: PictureStore,
+        darkroom: Darkroom,
     ) -> None:
         self.settings = settings
         self.keys = keys
@@ -67,6 +70,7 @@ class ImageService:
         self._instruments = instruments
         self._recorder = recorder
         self.store = store
+        self._darkroom = darkroom
         self._audience = Audience()
         self._shared = Shared(settings, self.queue, self.limits, instruments)
         self.pool = Pool(self._shared)
@@ -86,6 +90,7 @@ class ImageService:
 
         Raises:
             InvalidRequest: 422. Refused: 429, 503 or 504. WorkerError: the picture was not made.
+            Spoiled: 502, a guard refuses it. DoesNotFit: 507.
             StoreError: the pictures cannot be stored.
             HistoryError: the answer cannot be recorded, so it is not given.
         """
@@ -128,6 +133,9 @@ class ImageService:
         except DoesNotFit:
             visit.outcome = Outcome.OOM
             raise
+        except Spoiled:
+            visit.outcome = Outcome.ANOMALOUS
+            raise
         except asyncio.CancelledError:
             visit.outcome = Outcome.CANCELLED
             raise
@@ -146,9 +154,9 @@ class ImageService:
     async def _serve(self, visit: Visit, body: bytes) -> Made:
         order = self._understand(visit, body)
         ticket = visit.ticket = self._enqueue(visit, order, body)
-        answer = visit.answer = await self._result(ticket)
-        pictures = await self._encode(visit, order, answer)
-        visit.outcome = Outcome.OK
+        visit.answers.append(await self._result(ticket))
+        pictures = await self._darkroom.develop(visit, order, again=self._again)
+        visit.outcome = Outcome.ANOMALOUS if visit.anomaly else Outcome.OK
         made = answers.made(visit, pictures, self._price)
         self._instruments.delivered(order.job, visit.stages(), visit.exemplar)
         return made
@@ -194,11 +202,22 @@ class ImageService:
             caller.progress(0, order.job.steps)
         return ticket
 
+    async def _again(self, visit: Visit, job: Job) -> Answer:
+        """Have one more job of an accepted request made, at the head of its tenant's line."""
+        priority, tenant = visit.priority, visit.caller.tenant
+        future = asyncio.get_running_loop().create_future()
+        ticket = Ticket(job, priority, visit.began, future, tenant=tenant)
+        queued = time.monotonic()
+        self.queue.put(ticket)
+        answer = await self._result(ticket)
+        visit.spent(Stage.QUEUE, (ticket.started or queued) - queued)
+        visit.answers.append(answer)
+        return answer
+
     async def _result(self, ticket: Ticket) -> Answer:
         """Wait for the worker's answer, until the deadline or for as long as the client waits."""
-        deadline = asyncio.get_running_loop().call_later(
-            self.settings.deadline, self._expire, ticket
-        )
+        left = ticket.arrived + self.settings.deadline - time.monotonic()
+        deadline = asyncio.get_running_loop().call_later(left, self._expire, ticket)
         try:
             answer = await ticket.future
         except asyncio.CancelledError:
@@ -224,27 +243,6 @@ class ImageService:
         message = f"the picture was not made within the deadline of {self.settings.deadline:g} s"
         wait = math.ceil(max(self.pool.predicted_wait, 1.0))
         ticket.future.set_exception(Refused(ShedReason.DEADLINE, message, wait))
-
-    async def _encode(self, visit: Visit, order: Order, answer: Answer) -> list[Picture]:
-        """Turn pixels into files, off the event loop, while the worker makes the next batch."""
-        began = time.monotonic()
-        shape = (order.job.images, *answer.header["shape"][1:])
-        pixels = pictures.from_bytes(answer.payload, shape)
-        if order.as_url:
-            files = await asyncio.to_thread(pictures.encode, pixels, order.output_format)
-            field, values = "url", await self._stored(visit, files, order.output_format)
-        else:
-            texts = await asyncio.to_thread(pictures.encode_text, pixels, order.output_format)
-            field, values = "b64_json", texts
-        visit.own_stages[Stage.ENCODE] = time.monotonic() - began
-        return [Picture(order.job.seed + index, field, value) for index, value in enumerate(values)]
-
-    async def _stored(self, visit: Visit, files: list[bytes], output_format: str) -> list[str]:
-        """Put pictures into the store; return their addresses."""
-        names = [picture_name(visit.id, index, output_format) for index in range(len(files))]
-        puts = (self.store.put(name, file) for name, file in zip(names, files, strict=True))
-        await asyncio.gather(*puts)
-        return [visit.caller.base + IMAGES + name for name in names]
 
     def hurry(self, seconds: float) -> None:
         """End: let nobody in, and turn away those who could not be served within ``seconds``."""

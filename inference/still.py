@@ -1,18 +1,22 @@
-"""A stand-in engine without a model: flat grey pictures after a stated time.
+"""A stand-in engine without a model: patchworks of grey after a stated time.
 
-It lets a dashboard, an alert or a queue be tried without torch. Its pictures are grey on purpose.
+It lets a dashboard, an alert or a queue be tried without torch. Where the prompt is the name of a
+fault (`black`, `flat`, `nan`, `noise`, `blur`, `duplicate`) its pictures have it, so that guards
+and what hangs on them can be tried too.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from inference.engine import Job, Loaded, OutOfMemory, Result, Stopped
+from inference.engine import Job, Loaded, OutOfMemory, Pixels, Result, Stopped
 from inference.setup import Setup
-from lightmeter.catalog import Clock, Stage
+from lightmeter.catalog import Anomaly, Clock, Stage
 from lightmeter.units import parse_part
 
 
@@ -23,10 +27,11 @@ BYTES_PER_PIXEL = 1024
 MOST_PIXELS = 2**24
 """Pixels of a batch beyond which it runs out of memory, as a GPU of 24 GiB would."""
 TOTAL_BYTES = BASE_BYTES + MOST_PIXELS * BYTES_PER_PIXEL
+_PATCHES = 8
 
 
 class StillEngine:
-    """Take ``step_seconds`` for each step, however large the batch, and return grey ``seed % 256``."""
+    """Take ``step_seconds`` for each step, however large the batch; each seed has its patchwork."""
 
     def __init__(self, step_seconds: float = 0.002, total_bytes: int = TOTAL_BYTES) -> None:
         self._step_seconds = step_seconds
@@ -36,21 +41,20 @@ class StillEngine:
         """Sleep through the steps and fill the pictures."""
         began = time.perf_counter()
         head = jobs[0]
-        greys = [(job.seed + index) % 256 for job in jobs for index in range(job.images)]
-        shape = (len(greys), head.height, head.width, 3)
-        peak = BASE_BYTES + head.height * head.width * len(greys) * BYTES_PER_PIXEL
+        wanted = [(job.prompt, job.seed + index) for job in jobs for index in range(job.images)]
+        peak = BASE_BYTES + head.height * head.width * len(wanted) * BYTES_PER_PIXEL
         if peak > self._total_bytes:
-            raise OutOfMemory(f"{len(greys)} pictures of {head.width}x{head.height} do not fit")
+            raise OutOfMemory(f"{len(wanted)} pictures of {head.width}x{head.height} do not fit")
         steps: tuple[float, ...] = ()
         for _ in range(head.steps):
             steps += (self._step(),)
             if stop():
                 raise Stopped(time.perf_counter() - began)
-        pixels = np.broadcast_to(np.array(greys, dtype=np.uint8)[:, None, None, None], shape).copy()
+        pixels = np.stack([_paint(*what, head.width, head.height) for what in wanted])
         spent = time.perf_counter() - began
         return Result(
             pixels=pixels,
-            nan=(False,) * len(greys),
+            nan=tuple(prompt == Anomaly.NAN for prompt, _ in wanted),
             stages={Stage.DENOISE: sum(steps), Stage.TRANSFER: spent - sum(steps)},
             steps=steps,
             clock=Clock.HOST,
@@ -63,6 +67,25 @@ class StillEngine:
         began = time.perf_counter()
         time.sleep(self._step_seconds)
         return time.perf_counter() - began
+
+
+def _paint(prompt: str, seed: int, width: int, height: int) -> Pixels:
+    """Paint a picture (height, width, 3): the fault that the prompt names, or a patchwork."""
+    chance = np.random.default_rng(0 if prompt == Anomaly.DUPLICATE else seed % 2**64)
+    levels: npt.NDArray[Any]
+    if prompt in (Anomaly.BLACK, Anomaly.NAN):
+        levels = np.zeros((height, width))
+    elif prompt == Anomaly.FLAT:
+        levels = np.full((height, width), 127)
+    elif prompt == Anomaly.NOISE:
+        levels = chance.integers(0, 256, (height, width))
+    elif prompt == Anomaly.BLUR:
+        levels = np.broadcast_to(np.linspace(0, 255, width), (height, width))
+    else:
+        patches = chance.integers(48, 208, (_PATCHES, _PATCHES))
+        rows, columns = (np.arange(side) * _PATCHES // side for side in (height, width))
+        levels = patches[rows][:, columns]
+    return np.repeat(levels.astype(np.uint8)[:, :, None], 3, axis=2)
 
 
 def load(setup: Setup) -> Loaded:

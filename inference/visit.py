@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from inference.guards import Finding
 from inference.keys import ANYONE, Tenant
 from inference.orders import Order
 from inference.tickets import Answer, Ticket
 from inference.tracing import Facts, TraceContext
-from lightmeter.catalog import Outcome, Priority, Stage
+from lightmeter.catalog import Anomaly, Outcome, Priority, Stage
 from lightmeter.rows import UsageRow
 
 
@@ -58,7 +59,10 @@ class Visit:
         self.outcome = Outcome.ERROR
         self.order: Order | None = None
         self.ticket: Ticket | None = None
-        self.answer: Answer | None = None
+        self.answers: list[Answer] = []
+        """The worker's answers: one, and one more for each picture that was made again."""
+        self.findings: list[Finding] = []
+        """What the guards saw, by picture."""
         self.own_stages: dict[Stage, float] = {}
         """Seconds of the stages that this process does itself."""
         if caller.passage:
@@ -90,14 +94,30 @@ class Visit:
         return max(0.0, ticket.attempted - ticket.started)
 
     @property
+    def answer(self) -> Answer | None:
+        """The worker's first answer; None where there was none."""
+        return self.answers[0] if self.answers else None
+
+    @property
     def gpu_seconds(self) -> float | None:
         """Its own share of the device time; None where there was none."""
-        return self.answer.gpu_seconds if self.answer else None
+        return sum(answer.gpu_seconds for answer in self.answers) if self.answers else None
 
     @property
     def energy_joules(self) -> float | None:
         """Its own share of the GPU's energy; None where that is not known."""
-        return self.answer.energy_joules if self.answer else None
+        shares = [answer.energy_joules for answer in self.answers]
+        known = [joules for joules in shares if joules is not None]
+        return sum(known) if known and len(known) == len(shares) else None
+
+    @property
+    def anomaly(self) -> Anomaly | None:
+        """The first fault that a guard saw in its pictures."""
+        return next((kind for finding in self.findings for kind in finding.anomalies), None)
+
+    def spent(self, stage: Stage, seconds: float) -> None:
+        """Count time that this process took for a stage."""
+        self.own_stages[stage] = self.own_stages.get(stage, 0.0) + seconds
 
     @property
     def trace(self) -> TraceContext | None:
@@ -116,10 +136,11 @@ class Visit:
 
     def stages(self) -> dict[Stage, float]:
         """Where the time went; what no stage claims is the unaccounted rest."""
-        header = self.answer.header if self.answer else {}
-        known = {Stage(name): seconds for name, seconds in header.get("stages", {}).items()}
-        waits = {Stage.QUEUE: self.queue_seconds or 0.0, Stage.BATCH_WAIT: self.batch_wait}
-        stages = {**waits, **known, **self.own_stages}
+        stages = {Stage.QUEUE: self.queue_seconds or 0.0, Stage.BATCH_WAIT: self.batch_wait}
+        made = (answer.header["stages"] for answer in self.answers)
+        for part in (*made, self.own_stages):
+            for name, seconds in part.items():
+                stages[Stage(name)] = stages.get(Stage(name), 0.0) + seconds
         return stages | {Stage.UNACCOUNTED: max(0.0, self.seconds - sum(stages.values()))}
 
     def row(self) -> UsageRow:
@@ -150,6 +171,7 @@ class Visit:
             gpu_name=worker.get("gpu_name"),
             peak_vram_bytes=header.get("peak_vram_bytes"),
             energy_joules=self.energy_joules,
+            anomaly=self.anomaly,
         )
 
     def facts(self, passage: Passage) -> Facts:

@@ -28,9 +28,17 @@ def test_shape(server: Server) -> None:
 
     assert 200 == answer.status_code
     body = answer.json()
-    assert {"id", "created", "model", "size", "output_format", "usage", "timings", "data"} == set(
-        body
-    )
+    assert {
+        "id",
+        "created",
+        "model",
+        "size",
+        "output_format",
+        "usage",
+        "timings",
+        "quality",
+        "data",
+    } == set(body)
     assert ("64x32", "png", "still") == (body["size"], body["output_format"], body["model"])
     assert 8 == body["usage"]["forwards"]
     assert 0 < body["usage"]["gpu_seconds"] < body["timings"]["total"]
