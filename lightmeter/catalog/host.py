@@ -8,6 +8,9 @@ from __future__ import annotations
 from lightmeter.catalog.metric import C, G, Kind, Metric
 
 
+HOST_GROUPS = ("cpu", "memory", "load", "filesystem", "disk", "network", "system")
+
+
 def _node(name: str, kind: Kind, unit: str, text: str, *labels: str) -> Metric:
     return Metric(name, kind, unit, text, "host", labels)
 
