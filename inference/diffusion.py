@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from inference import sameness
+from inference.adapters import Adapters
 from inference.engine import Job, OutOfMemory, Pixels, Result, Stopped
+from inference.setup import Setup
 from inference.stopwatch import Stopwatch, cuda_watch, host_watch
 from lightmeter.catalog import Stage
 
@@ -26,18 +28,19 @@ class DiffusionEngine:
     """
 
     def __init__(
-        self, pipe: Any, device: Any, *, one_by_one: bool = False, watch: Stopwatch | None = None
+        self, pipe: Any, device: Any, setup: Setup, watch: Stopwatch | None = None
     ) -> None:
-        """Take over a pipeline; ``one_by_one`` costs batching its gain, see `sameness`."""
+        """Take over a pipeline that is on its device."""
         self._pipe = pipe
-        self._one_by_one = one_by_one
+        self._adapters = Adapters(pipe, setup.loras, setup.lora_slots)
+        self._one_by_one = setup.deterministic
         self._device = device
         self._watch = watch or (cuda_watch() if device.type == "cuda" else host_watch())
         self._forwards = 0
         self._finite: Any = None
         self._stop: Callable[[], bool] = lambda: False
         on_cpu = device.type == "cpu"
-        sameness.make_independent(pipe, one_by_one=one_by_one, by_own_length=on_cpu)
+        sameness.make_independent(pipe, one_by_one=setup.deterministic, by_own_length=on_cpu)
         pipe.transformer.register_forward_pre_hook(self._before_forward)
         pipe.vae.decode = self._decoding(pipe.vae.decode)
 
@@ -46,6 +49,7 @@ class DiffusionEngine:
 
         Raises:
             OutOfMemory: the batch does not fit; what it held is given back.
+            WorkerError: the LoRA does not fit the model.
             Stopped: ``stop`` said so after a step. (The pipeline's own interrupt flag would skip
             the steps but still decode.)
         """
@@ -53,6 +57,7 @@ class DiffusionEngine:
 
         self._stop = stop
         try:
+            self._adapters.use(jobs[0].lora, jobs[0].lora_scale)
             return self._run(jobs)
         except Stopped:
             self._pipe.maybe_free_model_hooks()

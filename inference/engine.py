@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +18,10 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One validated request, as the model sees it. Sizes in pixels; picture i uses ``seed + i``."""
+    """One validated request, as the model sees it. Sizes in pixels; picture i uses ``seed + i``.
+
+    ``lora`` is a name in the server's folder of LoRAs; ``lora_scale`` multiplies its effect.
+    """
 
     prompt: str
     negative_prompt: str | None
@@ -28,11 +31,14 @@ class Job:
     steps: int
     guidance: float
     seed: int
+    lora: str | None = None
+    lora_scale: float = 1.0
 
     @property
-    def batch_key(self) -> tuple[float, ...]:
+    def batch_key(self) -> tuple[Hashable, ...]:
         """Jobs with equal keys can be made in one call of the pipeline."""
-        return (self.width, self.height, self.steps, self.guidance)
+        adapted = (self.lora, self.lora_scale) if self.lora else ()
+        return (self.width, self.height, self.steps, self.guidance, *adapted)
 
 
 @dataclass(frozen=True, kw_only=True)

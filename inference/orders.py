@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -16,6 +17,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from inference import loras
 from inference.engine import Job
 from lightmeter.catalog import Priority
 from lightmeter.errors import InputError, nearest
@@ -60,6 +62,10 @@ class ImageRequest(BaseModel):
     seed: int | None = Field(
         None, ge=0, lt=2**63, description="Picture i uses seed + i; random by default."
     )
+    lora: StrictStr | None = Field(None, description="Name of a LoRA that this server offers.")
+    lora_scale: Annotated[float, Field(ge=-4, le=4, allow_inf_nan=False)] | None = Field(
+        None, description="Strength of the LoRA; 1 by default."
+    )
     priority: (
         Annotated[Priority, WithJsonSchema({"type": "string", "enum": list(Priority)})] | None
     ) = Field(None, strict=False, description="interactive by default.")
@@ -103,6 +109,7 @@ def read_order(body: bytes, limits: Serve, *, model: str, default_side: int | No
     _check_most("num_inference_steps", steps, limits.max_steps)
     _check_most("n", asked.n or 1, limits.max_images)
     _check_most("seed", (asked.seed or 0) + (asked.n or 1) - 1, 2**63 - 1)
+    _check_lora(asked.lora, asked.lora_scale, limits.loras)
     size = _size(asked.size, limits.max_side, default_side)
     if size is None:
         return None
@@ -115,6 +122,8 @@ def read_order(body: bytes, limits: Serve, *, model: str, default_side: int | No
         steps=steps,
         guidance=asked.guidance_scale or 0.0,
         seed=secrets.randbits(32) if asked.seed is None else asked.seed,
+        lora=None if asked.lora_scale == 0 else asked.lora,
+        lora_scale=asked.lora_scale or 1.0,
     )
     return Order(
         job,
@@ -155,6 +164,17 @@ def _check_text(field: str, text: str, longest: int) -> None:
 def _check_most(field: str, value: int, most: int) -> None:
     if value > most:
         raise InvalidRequest(field, f"{field} is {value}; at most {most} are allowed")
+
+
+def _check_lora(name: str | None, scale: float | None, folder: Path | None) -> None:
+    if name is None:
+        if scale is not None:
+            raise InvalidRequest("lora_scale", f"lora_scale is {scale:g}, but no lora is named")
+        return
+    try:
+        loras.check(folder, name)
+    except InputError as error:
+        raise InvalidRequest("lora", str(error)) from error
 
 
 def _size(text: str | None, max_side: int, default_side: int | None) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 
@@ -19,9 +20,18 @@ class Setup:
     threads: int = 1
     deterministic: bool = False
     vram_cap: str = ""
+    loras: str = ""
+    lora_slots: int = 4
 
 
 def held(settings: object) -> dict[str, Any]:
     """Pick the settings that reach a worker as they are."""
     names = {field.name for field in dataclasses.fields(Setup)} - {"index", "threads"}
-    return {name: getattr(settings, name) for name in names}
+    return {name: _plain(getattr(settings, name)) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    """Turn a path, or the lack of one, into text, as a frame can carry it."""
+    if isinstance(value, Path):
+        return str(value.absolute())
+    return "" if value is None else value

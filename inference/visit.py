@@ -160,7 +160,7 @@ class Visit:
             height=job.height if job else None,
             images=job.images if job else None,
             forwards=header.get("forwards"),
-            loras=0 if job else None,
+            loras=int(job.lora is not None) if job else None,
             queue_seconds=self.queue_seconds,
             service_seconds=header.get("gpu_seconds"),
             gpu_seconds=self.gpu_seconds,

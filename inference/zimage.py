@@ -40,7 +40,7 @@ def load(model: str, setup: Setup) -> Loaded:
     on_gpu = place.type == "cuda"
     properties = torch.cuda.get_device_properties(place) if on_gpu else None
     return Loaded(
-        engine=DiffusionEngine(pipe, place, one_by_one=setup.deterministic),
+        engine=DiffusionEngine(pipe, place, setup),
         default_side=int(pipe.vae.config.sample_size),
         device=str(place),
         gpu_name=properties.name if properties else None,

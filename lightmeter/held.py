@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -42,6 +43,13 @@ class Held(Section):
     vram_cap: str = Field(
         "",
         description="Most device memory that torch may take in each worker, like 3GiB, or 0.5 for half of the GPU; empty means all that is free. The CUDA context, some hundred MiB, comes on top.",
+    )
+    loras: Path | None = Field(
+        None,
+        description="Folder of the LoRAs that requests may name: NAME.safetensors each; without it there are none.",
+    )
+    lora_slots: int = Field(
+        4, description="LoRAs that a worker keeps in memory; the least used gives way.", ge=1, le=64
     )
 
     @field_validator("vram_cap")
