@@ -21,8 +21,10 @@ from lightmeter.settings import SECTIONS
 
 PREFIX = "LIGHTMETER_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
-FREE_VARIABLES = (CONFIG_VARIABLE, PREFIX + "TRACES")
-"""Variables of ours that are no settings: the configuration file, the folder of public traces."""
+LOAD_KEY_VARIABLE = PREFIX + "LOAD_API_KEY"
+FREE_VARIABLES = (CONFIG_VARIABLE, PREFIX + "TRACES", LOAD_KEY_VARIABLE)
+"""Variables of ours that are no settings: the configuration file, the folder of public traces, and a
+secret, which neither an option nor a file of settings may hold."""
 DEFAULT_FILE = Path("lightmeter.toml")
 S = TypeVar("S", bound=Section)
 

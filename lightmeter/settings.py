@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from lightmeter.held import Held
 from lightmeter.section import Port, Section
+from lightmeter.settings_load import Load
 
 
 Guard = Literal["off", "flag", "retry", "reject"]
@@ -253,6 +254,7 @@ class Plan(Section):
 SECTIONS: dict[str, type[Section]] = {
     "serve": Serve,
     "up": Up,
+    "load": Load,
     "plan": Plan,
     "log": Log,
 }

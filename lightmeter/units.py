@@ -48,6 +48,13 @@ def show_duration(seconds: float) -> str:
     return f"{hours:.1f} h" if hours < 48 else f"{hours / 24:.1f} days"
 
 
+def show_latency(seconds: float) -> str:
+    """Format seconds in three digits, ``21.4 ms``, ``1.07 s``; from 100 s on like `show_duration`."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.3g} ms"
+    return f"{seconds:.3g} s" if seconds < 99.95 else show_duration(seconds)
+
+
 def show_bytes(count: float) -> str:
     """Format bytes for reading, in powers of 1024."""
     for unit in ("B", "KiB", "MiB", "GiB"):

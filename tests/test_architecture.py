@@ -188,7 +188,7 @@ def test_base(module: str) -> None:
         "inference.judge",
         "inference.sampled",
         "inference.scoring",
-        "inference.load",
+        "inference.load.session",
         "planner.plan",
         "exporter.checks",
         "lightmeter.history",

@@ -170,9 +170,9 @@ def _table(serve: Serve, addresses: _Addresses, child: Child) -> str:
 
 @contextlib.asynccontextmanager
 async def _load(url: str, rps: float, stop: asyncio.Event) -> AsyncIterator[None]:
-    from inference.load import drive
+    from inference.load.session import light
 
-    driver = asyncio.create_task(drive(url, rps, stop))
+    driver = asyncio.create_task(light(url, rps, stop, lambda _: None))
     try:
         yield
     finally:

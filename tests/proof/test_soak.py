@@ -10,7 +10,8 @@ import numpy as np
 import psutil
 import pytest
 
-from inference.load import LoadCount, drive
+from inference.load.drive import Done
+from inference.load.session import light
 from lightmeter import catalog
 from lightmeter.catalog import Outcome
 from lightmeter.history import History
@@ -23,9 +24,10 @@ SETTLE_SECONDS = 45.0
 MOST_GROWTH_BYTES_A_MINUTE = 4 * 1024**2
 
 
-async def soak(server: Server, samples: list[tuple[float, float, float]]) -> LoadCount:
+async def soak(server: Server, samples: list[tuple[float, float, float]]) -> list[Done]:
     stop = asyncio.Event()
-    driver = asyncio.create_task(drive(server.api, 6.0, stop))
+    done: list[Done] = []
+    driver = asyncio.create_task(light(server.api, 6.0, stop, done.append))
     api = psutil.Process(server.process.pid)
     worker = psutil.Process(server.worker_pids()[0])
     end = time.monotonic() + SECONDS
@@ -33,7 +35,8 @@ async def soak(server: Server, samples: list[tuple[float, float, float]]) -> Loa
         await asyncio.sleep(1)
         samples.append((time.monotonic(), api.memory_info().rss, worker.memory_info().rss))
     stop.set()
-    return await driver
+    await driver
+    return done
 
 
 def growth(times: list[float], sizes: list[float]) -> float:
@@ -46,12 +49,12 @@ def test_flat(tmp_path: Path) -> None:
     samples: list[tuple[float, float, float]] = []
     with Server(tmp_path, "--seal-rows", "100", model="tiny") as server:
         server.ready()
-        count = asyncio.run(soak(server, samples))
+        done = asyncio.run(soak(server, samples))
         ok = server.value(catalog.REQUESTS, outcome=Outcome.OK)
 
     settled = [sample for sample in samples if sample[0] > samples[0][0] + SETTLE_SECONDS]
     times, api, worker = map(list, zip(*settled, strict=True))
     slopes = growth(times, api), growth(times, worker)
-    assert {200} == set(count.statuses)
-    assert ok == count.sent == History(tmp_path / "history").summary()["rows"]
+    assert {200} == {one.status for one in done}
+    assert ok == len(done) == History(tmp_path / "history").summary()["rows"]
     assert max(slopes) < MOST_GROWTH_BYTES_A_MINUTE, slopes

@@ -1,0 +1,1 @@
+"""Load on any OpenAI-shaped image endpoint, and what came of it."""
