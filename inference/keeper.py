@@ -10,7 +10,7 @@ import time
 
 from inference import wire
 from inference.balance import BusyLog
-from inference.making import DEATHS, Shared, give_back, make
+from inference.making import DEATHS, Place, Shared, give_back, make
 from inference.process import WorkerProcess
 from inference.tickets import Batch
 from lightmeter.catalog import LoadPhase, WorkerState
@@ -25,13 +25,13 @@ _ids = itertools.count()
 
 
 class Worker:
-    """One worker and where it is in its life. ``facts`` is its ready message."""
+    """One worker and where it is in its life. ``place`` is where it works."""
 
     def __init__(self, index: int, shared: Shared) -> None:
         self.id = f"w{next(_ids)}"
         self.index = index
         self.state = WorkerState.STARTING
-        self.facts: wire.Header = {}
+        self.place = Place({}, None)
         self.since = time.monotonic()
         self.deaths = 0
         self.batches = 0
@@ -111,7 +111,7 @@ class Worker:
             await process.end()
 
     def _welcome(self, facts: wire.Header, seconds: float) -> None:
-        self.facts = facts
+        self.place = Place.of(facts)
         self._shared.ready.set()
         phases = {LoadPhase(phase): spent for phase, spent in facts["phases"].items()}
         self._shared.watcher.loaded(phases)
@@ -133,7 +133,7 @@ class Worker:
             EOFError: the process died; the work stays in the queue.
         """
         queue = self._shared.queue
-        taking = asyncio.ensure_future(queue.take(self._shared.most))
+        taking = asyncio.ensure_future(queue.take(lambda job: self.place.most(job, self._shared)))
         others = [
             asyncio.ensure_future(process.death()),
             asyncio.ensure_future(self._leaving.wait()),
@@ -159,7 +159,7 @@ class Worker:
         self.batches += 1
         self.busy_until = began + sum(map(self._shared.pace.predict, batch.tickets))
         try:
-            await make(batch, process, self._shared, self.facts)
+            await make(batch, process, self._shared, self.place)
             self._failures = 0
         finally:
             self.busy_until = 0.0
@@ -176,7 +176,7 @@ class Worker:
             "index": self.index,
             "batches": self.batches,
             "deaths": self.deaths,
-            **{name: self.facts.get(name) for name in ("device", "gpu_name", "gpu_uuid")},
+            **{name: self.place.facts.get(name) for name in ("device", "gpu_name", "gpu_uuid")},
         }
 
 

@@ -7,12 +7,13 @@ import contextlib
 import time
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 from inference import wire
 from inference.energy import EnergyMeter
 from inference.engine import Job
 from inference.limits import Limits
+from inference.memory import MemoryModel, Shape
 from inference.pace import Pace
 from inference.process import WorkerProcess
 from inference.tickets import Answer, Batch
@@ -71,32 +72,64 @@ class Shared:
     observed: Observed = field(default_factory=Observed)
     energy: EnergyMeter = field(default_factory=EnergyMeter)
     caps: dict[Hashable, int] = field(default_factory=dict)
-    """Most pictures in a batch, for shapes that ran out of memory."""
+    """Most pictures in a batch, for shapes that ran out of a memory of which there is no model."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the first worker is ready."""
     fatal: asyncio.Future[None] = field(default_factory=asyncio.Future)
     """Gets the error when the model cannot be loaded at all."""
 
-    def most(self, job: Job) -> int:
-        """Pictures that may ride together in this shape: the limit, less what ran out of memory."""
-        return min(self.limits.batch, self.caps.get(job.batch_key, self.limits.batch))
+
+@dataclass(frozen=True)
+class Place:
+    """Where a worker works: its ready message, and what its device's memory holds, if it has one."""
+
+    facts: wire.Header
+    memory: MemoryModel | None
+
+    @classmethod
+    def of(cls, facts: wire.Header) -> Self:
+        """Describe it from the ready message."""
+        return cls(facts, MemoryModel.of(facts))
+
+    def most(self, job: Job, shared: Shared) -> int:
+        """Pictures that may ride together in this shape: the limit, less what memory does not hold."""
+        most = min(shared.limits.batch, shared.caps.get(job.batch_key, shared.limits.batch))
+        if self.memory is None:
+            return most
+        fit = self.memory.most_images(job.width, job.height, guided=job.guidance > 0)
+        return max(1, min(most, fit))
+
+    def saw(self, batch: Batch, header: wire.Header) -> None:
+        """Learn from a result."""
+        if self.memory and header["peak_vram_bytes"] is not None:
+            self.memory.saw(_shape(batch), header["peak_vram_bytes"])
+
+    def ran_out(self, batch: Batch, caps: dict[Hashable, int]) -> None:
+        """Learn from a batch that did not fit; where there is no model, by a cap on its shape."""
+        if self.memory:
+            self.memory.ran_out(_shape(batch))
+        else:
+            caps[batch.job.batch_key] = max(1, batch.images // 2)
 
 
-async def make(batch: Batch, process: WorkerProcess, shared: Shared, facts: wire.Header) -> None:
+def _shape(batch: Batch) -> Shape:
+    job = batch.job
+    return Shape.of(job.width, job.height, batch.images, guided=job.guidance > 0)
+
+
+async def make(batch: Batch, process: WorkerProcess, shared: Shared, place: Place) -> None:
     """Have a batch made and its requests answered; on a full memory, again in halves.
-
-    ``facts`` is the worker's ready message.
 
     Raises:
         EOFError, OSError, WorkerError, LookupError: the worker died; its requests are queued again.
     """
     for ticket in batch.tickets:
-        ticket.worker = facts
+        ticket.worker = place.facts
     shared.watcher.batched(batch)
     pending = [batch]
     try:
         while pending:
-            pending = await _attempt(pending[0], process, shared, facts) + pending[1:]
+            pending = await _attempt(pending[0], process, shared, place) + pending[1:]
     except DEATHS:
         for left in pending:
             _lost(left, shared.queue)
@@ -104,7 +137,7 @@ async def make(batch: Batch, process: WorkerProcess, shared: Shared, facts: wire
 
 
 async def _attempt(
-    batch: Batch, process: WorkerProcess, shared: Shared, facts: wire.Header
+    batch: Batch, process: WorkerProcess, shared: Shared, place: Place
 ) -> list[Batch]:
     """Make a batch once; return what is still to be made, nothing if it was answered."""
     if not batch.wanted_share:
@@ -115,7 +148,7 @@ async def _attempt(
     async with asyncio.timeout(shared.settings.deadline + STUCK_SECONDS):
         with (
             _give_up_when_unwanted(batch, process),
-            shared.energy.drawing(facts["gpu_uuid"]) as draw,
+            shared.energy.drawing(place.facts["gpu_uuid"]) as draw,
         ):
             header, payload = await process.make(
                 [ticket.job for ticket in batch.tickets],
@@ -129,11 +162,12 @@ async def _attempt(
         return []
     if header["kind"] == "oom":
         shared.watcher.out_of_memory(batch)
-        shared.caps[batch.job.batch_key] = max(1, batch.images // 2)
+        place.ran_out(batch, shared.caps)
         if len(batch.tickets) > 1:
             return list(batch.halves())
     if header["kind"] == "result":
-        shared.watcher.computed(header, facts, wanted=batch.wanted_share)
+        shared.watcher.computed(header, place.facts, wanted=batch.wanted_share)
+        place.saw(batch, header)
         shared.pace.saw(batch, time.monotonic() - began)
         shared.observed.saw(batch, time.monotonic() - began)
     _answer(batch, header, payload)

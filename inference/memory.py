@@ -27,7 +27,7 @@ MOST_SHAPES = 128
 """Shapes that are remembered; beyond them the oldest is forgotten."""
 _PARTS = 4
 _LEAST_NEED = 2**20
-"""Bytes; less is the allocator's rounding."""
+"""Bytes; less is the allocator's rounding, and teaches nothing beside larger needs."""
 _Floats = npt.NDArray[np.float64]
 
 
@@ -148,10 +148,11 @@ def _fit(peaks: Mapping[Shape, int], base_bytes: int) -> _Floats:
     """
     if not peaks:
         return np.zeros(_PARTS)
-    needed = np.array(
-        [max(peak - base_bytes, _LEAST_NEED) for peak in peaks.values()], dtype=np.float64
-    )
-    features = np.array([_features(shape) for shape in peaks]) / needed[:, None]
+    needs = {shape: peak - base_bytes for shape, peak in peaks.items()}
+    telling = {shape: need for shape, need in needs.items() if need >= _LEAST_NEED}
+    needs = telling or dict.fromkeys(needs, _LEAST_NEED)
+    needed = np.array(list(needs.values()), dtype=np.float64)
+    features = np.array([_features(shape) for shape in needs]) / needed[:, None]
     best, least = np.zeros(_PARTS), np.inf
     for size in range(1, _PARTS + 1):
         for chosen in itertools.combinations(range(_PARTS), size):

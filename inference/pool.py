@@ -7,8 +7,10 @@ import itertools
 import time
 
 from inference.balance import balance_ratio
+from inference.engine import Job
 from inference.keeper import Worker
 from inference.making import Shared
+from inference.memory import Shape
 from lightmeter.catalog import WorkerState
 
 
@@ -67,8 +69,20 @@ class Pool:
     @property
     def default_side(self) -> int | None:
         """Picture side, in pixels, that the model was made for; None while none is loaded."""
-        sides = (int(worker.facts["default_side"]) for worker in self._tasks if worker.facts)
+        sides = (
+            int(worker.place.facts["default_side"]) for worker in self._tasks if worker.place.facts
+        )
         return next(sides, None)
+
+    def misfit(self, job: Job) -> str | None:
+        """Say why a job's pictures fit no worker's memory, and what would; None where one may fit."""
+        memories = [worker.place.memory for worker in self._tasks if worker.place.facts]
+        shape = Shape.of(job.width, job.height, job.images, guided=job.guidance > 0)
+        known = [memory for memory in memories if memory]
+        if not known or len(known) < len(memories) or any(memory.fits(shape) for memory in known):
+            return None
+        roomiest = max(known, key=lambda memory: memory.total_bytes - memory.base_bytes)
+        return roomiest.explain(job.width, job.height, job.images, guided=job.guidance > 0)
 
     @property
     def predicted_wait(self) -> float:
@@ -86,4 +100,4 @@ class Pool:
     def balance(self) -> float:
         """Mean over maximum busy share of the workers in the last five minutes."""
         now = time.monotonic()
-        return balance_ratio([w.busy.seconds(now) for w in list(self._tasks) if w.facts])
+        return balance_ratio([w.busy.seconds(now) for w in list(self._tasks) if w.place.facts])

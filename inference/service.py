@@ -174,6 +174,9 @@ class ImageService:
         if order:
             self._instruments.offered(order.job)
         self.door.check_open()
+        misfit = self.pool.misfit(order.job) if order else None
+        if misfit:
+            raise DoesNotFit(misfit)
         if order is None:
             raise Refused(
                 ShedReason.STARTING, "the model is loading; try again", STARTING_RETRY_SECONDS
@@ -227,9 +230,8 @@ class ImageService:
             deadline.cancel()
         kind, reason = answer.header["kind"], answer.header.get("error")
         if kind == "oom":
-            raise DoesNotFit(
-                f"this picture does not fit the device's memory; ask for a smaller size or n ({reason})"
-            )
+            advice = "it does not fit the device's memory; ask for a smaller size or n"
+            raise DoesNotFit(self.pool.misfit(ticket.job) or f"{advice} ({reason})")
         if kind == "error":
             _log.error("the model failed: %s", reason)
             raise JobError(f"the model could not make this picture ({reason})")

@@ -25,9 +25,10 @@ BASE_BYTES = 8 * 2**30
 """What its weights would take."""
 BYTES_PER_PIXEL = 1024
 MOST_PIXELS = 2**24
-"""Pixels of a batch beyond which it runs out of memory, as a GPU of 24 GiB would."""
+"""Pixels for which there would be room on a GPU of 24 GiB."""
 TOTAL_BYTES = BASE_BYTES + MOST_PIXELS * BYTES_PER_PIXEL
 _PATCHES = 8
+_MANY, _LARGE = 3, 2**20
 
 
 class StillEngine:
@@ -42,7 +43,7 @@ class StillEngine:
         began = time.perf_counter()
         head = jobs[0]
         wanted = [(job.prompt, job.seed + index) for job in jobs for index in range(job.images)]
-        peak = BASE_BYTES + head.height * head.width * len(wanted) * BYTES_PER_PIXEL
+        peak = _peak(head.width, head.height, len(wanted))
         if peak > self._total_bytes:
             raise OutOfMemory(f"{len(wanted)} pictures of {head.width}x{head.height} do not fit")
         steps: tuple[float, ...] = ()
@@ -67,6 +68,13 @@ class StillEngine:
         began = time.perf_counter()
         time.sleep(self._step_seconds)
         return time.perf_counter() - began
+
+
+def _peak(width: int, height: int, images: int) -> int:
+    """Bytes for a batch; several large pictures take a quarter more, so that no model is perfect."""
+    pixels = width * height * images
+    scattered = pixels // 4 if images > _MANY and width * height > _LARGE else 0
+    return BASE_BYTES + (pixels + scattered) * BYTES_PER_PIXEL
 
 
 def _paint(prompt: str, seed: int, width: int, height: int) -> Pixels:

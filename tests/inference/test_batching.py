@@ -63,7 +63,10 @@ def test_different_shapes(tmp_path: Path) -> None:
 
 def test_out_of_memory(tmp_path: Path) -> None:
     """A batch that does not fit is made in halves; later ones of that shape are kept smaller."""
-    large = {"size": "2048x2048", "num_inference_steps": 1}  # the stand-in holds four of them
+    large = {
+        "size": "2048x2048",
+        "num_inference_steps": 1,
+    }  # the stand-in seems to hold four of them
     with Server(tmp_path, "--batch", "16") as server:
         first = server.ready().together([large] * 10)
         once = server.value(catalog.OOM, resolution="2048x2048")
@@ -77,11 +80,25 @@ def test_out_of_memory(tmp_path: Path) -> None:
 
 
 def test_too_large_alone(tmp_path: Path) -> None:
-    """A request that does not fit even alone is 507, and the next one is served."""
+    """A request that does not fit even alone is 507 and told what would; the next one is served."""
     with Server(tmp_path, "--max-images", "8") as server:
         refused = server.ready().post(size="2048x2048", n=8, num_inference_steps=1)
         after = server.post()
+        tried = server.value(catalog.OOM)
 
     assert (507, 200) == (refused.status_code, after.status_code)
-    assert "smaller size or n" in refused.json()["error"]["message"]
+    assert "what fits is n=4 at this size or 1440x1440 at n=8" in refused.json()["error"]["message"]
+    assert 0 == tried
     assert {"oom": 1, "ok": 1} == History(tmp_path / "history").summary()["outcomes"]
+
+
+def test_too_large_unforeseen(tmp_path: Path) -> None:
+    """What should fit and does not is 507 too, once tried; the next such request is not tried."""
+    with Server(tmp_path) as server:
+        server.ready()
+        refused = [server.post(size="2048x2048", n=4, num_inference_steps=1) for _ in range(2)]
+        tried = server.value(catalog.OOM, resolution="2048x2048")
+
+    assert [507, 507] == [answer.status_code for answer in refused]
+    assert 1 == tried
+    assert "what fits is n=3 at this size" in refused[1].json()["error"]["message"]
