@@ -1,4 +1,4 @@
-"""``GET /v1/models``: the one model served, for clients that ask before they begin."""
+"""``GET /v1/models``: the one model served, and its LoRAs, for clients that ask before they begin."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 
+from inference import loras
 from inference.service import ImageService
 from lightmeter.errors import InputError
 
@@ -17,21 +18,26 @@ class UnknownModel(InputError):  # noqa: N818  (an answer, not a fault)
 
 def add(app: FastAPI, service: ImageService) -> None:
     """Add the routes."""
-    model = {
-        "id": service.model,
-        "object": "model",
-        "created": int(time.time()),
-        "owned_by": service.name,
-    }
+    began = int(time.time())
+
+    def model() -> dict[str, Any]:
+        folder = service.settings.loras
+        return {
+            "id": service.model,
+            "object": "model",
+            "created": began,
+            "owned_by": service.name,
+            "loras": loras.names(folder) if folder else [],
+        }
 
     @app.get("/v1/models", summary="The models served: one.")
-    async def models(request: Request) -> dict[str, Any]:
+    def models(request: Request) -> dict[str, Any]:
         service.keys.identify(request.headers.get("authorization"))
-        return {"object": "list", "data": [model]}
+        return {"object": "list", "data": [model()]}
 
     @app.get("/v1/models/{name:path}", summary="One model.")
-    async def one(request: Request, name: str) -> dict[str, Any]:
+    def one(request: Request, name: str) -> dict[str, Any]:
         service.keys.identify(request.headers.get("authorization"))
         if name != service.model:
             raise UnknownModel(f"this server serves {service.model!r}, not {name[:80]!r}")
-        return model
+        return model()

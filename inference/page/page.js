@@ -271,8 +271,13 @@ async function state() {
 async function introduce() {
   const about = await (await fetch("version")).json();
   $("model").textContent = `${about.model} · ${about.version}`;
-  const names = about.loras ?? [];
-  $("lora").append(...names.map((name) => make("option", { value: name, textContent: name })));
+}
+
+async function offer() {
+  const answer = await fetch("v1/models", { headers: headers() });
+  if (!answer.ok) return; // a key is asked for, and not given yet
+  const names = (await answer.json()).data[0].loras;
+  $("lora").replaceChildren($("lora").options[0], ...names.map((name) => make("option", { value: name, textContent: name })));
   $("lora-field").hidden = !names.length;
 }
 
@@ -286,6 +291,7 @@ $("dice").onclick = () => { $("seed").value = crypto.getRandomValues(new Uint32A
 $("large").onclick = (event) => { if (event.target === $("large")) $("large").close(); };
 $("key").value = sessionStorage.getItem("key") ?? "";
 $("key").oninput = () => sessionStorage.setItem("key", $("key").value);
-introduce().catch(() => {});
+$("key").onchange = () => offer().catch(() => {});
+introduce().then(offer).catch(() => {});
 look();
 setInterval(() => { if (!document.hidden) look(); }, 1000 * STATE_SECONDS);

@@ -196,6 +196,38 @@ def test_everything_asked(visitor: Visitor) -> None:
     assert {"prompt": "plain", "stream": True} == plain
 
 
+def test_marked(visitor: Visitor) -> None:
+    """A picture in which a guard found a fault is marked with it; another is not."""
+    page = visitor.generate("black")
+    visitor.shown()
+    expect(page.locator(".marks")).to_contain_text("black")
+    visitor.generate()
+    visitor.shown(2)
+    expect(page.locator(".card").first.locator(".marks")).to_be_hidden()
+
+
+def test_loras(browser: Browser, tmp_path: Path) -> None:
+    """The LoRAs that the server offers can be chosen; where it offers none there is no choice."""
+    (tmp_path / "ink.safetensors").write_bytes(b"")
+    with Server(tmp_path, "--loras", str(tmp_path)) as server:
+        visitor = Visitor(browser, server.ready())
+        page = visitor.page
+        page.click("summary")
+        expect(page.get_by_label("LoRA")).to_have_text("noneink")
+        page.select_option("#lora", "ink")
+        visitor.generate()
+        expect(page.get_by_role("alert")).to_contain_text("lora 'ink'", ignore_case=True)
+        visitor.context.close()
+    assert ["ink"] == [asked["lora"] for asked in visitor.bodies()]
+
+
+def test_no_loras(visitor: Visitor) -> None:
+    """Without LoRAs the form does not speak of them."""
+    visitor.page.click("summary")
+    expect(visitor.page.get_by_label("Guidance")).to_be_visible()
+    expect(visitor.page.get_by_label("LoRA")).to_be_hidden()
+
+
 def test_refused(visitor: Visitor) -> None:
     """What the server refuses is shown in its words, and the next try clears it."""
     page = visitor.generate(steps="5000")
