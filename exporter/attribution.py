@@ -1,0 +1,138 @@
+"""Whose memory and time it is: each GPU's use, divided among containers and a remainder.
+
+What is shown for the containers and the remainder add up to the memory that the device has in use,
+always. Use that is not known is absent, and so part of the remainder; it is never shown as 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from exporter.exposition import Sheet, labels
+from exporter.grants import Grant
+from exporter.pods import Owner
+from exporter.render import own_labels
+from exporter.snapshot import Fleet, Gpu, Process, Snapshot
+from lightmeter import catalog
+
+
+MPS_SERVER = Owner("", "", "mps-server")
+"""Under MPS the clients' memory may stand under the server's process; whose it is, is not guessed."""
+SERIES_EACH = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is known of owners. ``owners`` and ``grants`` are by process id.
+
+    ``busy`` holds seconds by (UUID, owner); ``exclusive`` the owner of a whole device by UUID.
+    """
+
+    owners: Mapping[int, Owner] = field(default_factory=dict)
+    grants: Mapping[int, tuple[Grant, ...]] = field(default_factory=dict)
+    busy: Mapping[tuple[str, Owner], float] = field(default_factory=dict)
+    exclusive: Mapping[str, Owner] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """A container's part of a GPU; None where it is not known."""
+
+    owner: Owner
+    used_bytes: int | None = None
+    granted_bytes: int | None = None
+    busy_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """One GPU divided. ``left_out`` counts containers for which there was no room."""
+
+    gpu: Gpu
+    shares: tuple[Share, ...]
+    unattributed_bytes: int | None
+    left_out: int = 0
+
+
+def divide(snapshot: Snapshot, known: Known, room: int = 100_000) -> Account:
+    """Divide one GPU among at most ``room`` containers, in the order of their names."""
+    by_owner: dict[Owner, list[Process]] = {}
+    for process in _once(snapshot.processes or ()):
+        if process.pid in known.owners:
+            by_owner.setdefault(known.owners[process.pid], []).append(process)
+    owners = {owner for uuid, owner in known.busy if uuid == snapshot.gpu.uuid} | by_owner.keys()
+    if snapshot.gpu.uuid in known.exclusive:
+        owners.add(known.exclusive[snapshot.gpu.uuid])
+    shares = tuple(
+        _share(snapshot, owner, by_owner.get(owner, []), known=known) for owner in sorted(owners)
+    )
+    shown = shares[:room]
+    return Account(
+        gpu=snapshot.gpu,
+        shares=shown,
+        unattributed_bytes=_remainder(snapshot.memory_used_bytes, shown),
+        left_out=len(shares) - len(shown),
+    )
+
+
+def _once(processes: tuple[Process, ...]) -> list[Process]:
+    """Count a process once that the driver lists under compute and under graphics."""
+    found: dict[int, Process] = {}
+    for process in processes:
+        before = found.get(process.pid)
+        if before is None or (before.used_bytes or 0) < (process.used_bytes or 0):
+            found[process.pid] = process
+    return list(found.values())
+
+
+def _share(snapshot: Snapshot, owner: Owner, processes: list[Process], *, known: Known) -> Share:
+    used = [process.used_bytes for process in processes]
+    return Share(
+        owner=owner,
+        used_bytes=None if None in used or not used else sum(filter(None, used)),
+        granted_bytes=_granted(snapshot, owner, processes, known=known),
+        busy_seconds=known.busy.get((snapshot.gpu.uuid, owner)),
+    )
+
+
+def _granted(
+    snapshot: Snapshot, owner: Owner, processes: list[Process], *, known: Known
+) -> int | None:
+    for process in processes:
+        for grant in known.grants.get(process.pid, ()):
+            size = grant.on(snapshot.gpu, snapshot.memory_total_bytes)
+            if size is not None:
+                return size
+    whole = known.exclusive.get(snapshot.gpu.uuid) == owner
+    return snapshot.memory_total_bytes if whole else None
+
+
+def _remainder(used: int | None, shares: tuple[Share, ...]) -> int | None:
+    """Tell what is left of the device's use.
+
+    Below 0 for a moment where memory was freed between the reading of the device and that of its
+    processes; to cut it off would break the sum.
+    """
+    return None if used is None else used - sum(share.used_bytes or 0 for share in shares)
+
+
+def write(sheet: Sheet, fleet: Fleet, known: Known) -> None:
+    """Write who uses what; containers for which the sheet has no room count as the remainder's."""
+    for snapshot in fleet.snapshots:
+        room = max(0, sheet.limit - sheet.series - 1) // SERIES_EACH
+        account = divide(snapshot, known, room)
+        gpu = own_labels(account.gpu.index, account.gpu.uuid)
+        sheet.add(catalog.UNATTRIBUTED_MEMORY, gpu, account.unattributed_bytes)
+        sheet.dropped += SERIES_EACH * account.left_out
+        for share in account.shares:
+            joined = f"{gpu},{_labels(share.owner)}"
+            sheet.add(catalog.POD_MEMORY_USED, joined, share.used_bytes)
+            sheet.add(catalog.POD_MEMORY_GRANTED, joined, share.granted_bytes)
+            sheet.add(catalog.POD_BUSY, joined, share.busy_seconds)
+
+
+def _labels(owner: Owner) -> str:
+    return labels(
+        ("namespace", owner.namespace), ("pod", owner.pod), ("container", owner.container)
+    )
