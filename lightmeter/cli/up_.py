@@ -158,6 +158,7 @@ async def _until_ready(
 
 def _table(serve: Serve, addresses: _Addresses, child: Child) -> str:
     rows = (
+        ("web page", f"{addresses.api}/"),
         ("API", f"{addresses.api}/v1/images/generations"),
         ("API reference", f"{addresses.api}/openapi.json"),
         ("ready?", f"{addresses.api}/readyz"),
