@@ -78,7 +78,7 @@ def create_app(service: ImageService, *, tracer: Tracer, feedback: Feedback, job
     routes_admin.add(app, service)
     routes_store.add(app, service.store)
     routes_feedback.add(app, service, feedback)
-    routes_jobs.add(app, service, jobs, tracer)
+    routes_jobs.add(app, service, jobs, tracer=tracer, problem=problem)
     routes_models.add(app, service)
     routes_page.add(app)
 

@@ -121,7 +121,7 @@ class Feedback:
         return found
 
     def _holds(self, request_id: str) -> bool | None:
-        from lightmeter import lookup  # pyarrow takes half a second to import
+        from lightmeter import lookup  # pyarrow, which most servers never need at once
 
         return lookup.holds(self._history, request_id, seconds=self._search_seconds)
 

@@ -11,18 +11,21 @@ from starlette.requests import ClientDisconnect
 
 from inference.job import UNFINISHED, Job, State
 from inference.jobs import Jobs, Work
-from inference.routes_images import BODY, CLIENT_LEFT, caller_of, read_body
+from inference.routes_images import BODY, CLIENT_LEFT, Problem, caller_of, read_body
 from inference.service import ImageService
 from inference.tracing import Tracer
 from inference.visit import Caller, Passage
 from lightmeter import logs
+from lightmeter.errors import LightmeterError
 
 
 JOBS = "/v1/jobs"
 
 
-def add(app: FastAPI, service: ImageService, jobs: Jobs, tracer: Tracer) -> None:
-    """Add the routes."""
+def add(
+    app: FastAPI, service: ImageService, jobs: Jobs, *, tracer: Tracer, problem: Problem
+) -> None:
+    """Add the routes; ``problem`` says with which status a failure is answered."""
 
     @app.post(
         JOBS,
@@ -38,7 +41,7 @@ def add(app: FastAPI, service: ImageService, jobs: Jobs, tracer: Tracer) -> None
             body = await read_body(request, service, caller)
         except ClientDisconnect:
             return Response(status_code=CLIENT_LEFT)
-        work = _traced(tracer, passage, _work(service, body, caller))
+        work = _traced(_work(service, body, caller), passage, tracer, problem)
         job = await jobs.submit(work, caller.tenant.name)
         return _answer(job, _facts(job), 202)
 
@@ -76,13 +79,16 @@ def _work(service: ImageService, body: bytes, caller: Caller) -> Work:
     return work
 
 
-def _traced(tracer: Tracer, passage: Passage, work: Work) -> Work:
+def _traced(work: Work, passage: Passage, tracer: Tracer, problem: Problem) -> Work:
     """Give the work, and not only the request that asked for it, its place in the trace."""
 
     async def traced(job: Job) -> bytes:
         try:
             with logs.about(**passage.trace.ids):
                 return await work(job)
+        except LightmeterError as error:
+            passage.status = problem(error)[0]
+            raise
         finally:
             if passage.visit:
                 tracer.finish(passage.trace, passage.visit.facts(passage))

@@ -13,6 +13,7 @@ import pytest
 from lightmeter import catalog
 from lightmeter.catalog import GpuTime, Outcome, WorkerState
 from lightmeter.history import History
+from support.collector import Collector
 from support.server import Server, eventually, file
 
 
@@ -116,17 +117,22 @@ def test_large_body(server: Server) -> None:
 
 def test_fails(tmp_path: Path) -> None:
     """A job that fails later says so with the error and the status of its request."""
-    with Server(tmp_path, "--max-side", "16384", "--deadline", "0.5", *ALLOWED) as server:
-        large = submit(server.ready(), size="8192x8192").json()["id"]
-        late = submit(server, **LONG).json()["id"]
-        told = [finished(server, name) for name in (large, late)]
+    with Server(tmp_path, "--deadline", "0.5", *ALLOWED) as server:
+        told = finished(server.ready(), submit(server, **LONG).json()["id"])
 
-    assert [("failed", 507), ("failed", 504)] == [
-        (one["status"], one["status_code"]) for one in told
-    ]
-    assert "device's memory" in told[0]["error"]["message"]
-    assert {"message", "type", "param", "code"} == set(told[1]["error"])
-    assert told[1]["retry_after"] >= 1
+    assert ("failed", 504) == (told["status"], told["status_code"])
+    assert {"message", "type", "param", "code"} == set(told["error"])
+    assert "within the deadline" in told["error"]["message"]
+    assert told["retry_after"] >= 1
+    assert "result" not in told
+
+
+def test_does_not_fit(tmp_path: Path) -> None:
+    """A job whose picture can never fit is refused at once."""
+    with Server(tmp_path, "--max-side", "16384") as server:
+        answer = submit(server.ready(), size="8192x8192")
+
+    assert 507 == answer.status_code
 
 
 def test_cancel_running(tmp_path: Path) -> None:
@@ -237,6 +243,22 @@ def test_row(tmp_path: Path) -> None:
     assert (200, 1) == (rated.status_code, counted)
     rows = History(tmp_path / "history").frame(["outcome", "feedback"])
     assert [("ok", 5)] == list(zip(rows["outcome"], rows["feedback"], strict=True))
+
+
+@pytest.mark.parametrize(("fields", "status"), [({}, 0), (LONG, 2)])
+def test_traced(tmp_path: Path, fields: dict[str, Any], status: int) -> None:
+    """The work of a job, and how it ended, is in the trace of the request that asked for it."""
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    told = {"traceparent": f"00-{trace}-{parent}-01"}
+    with Collector() as collector:
+        with Server(tmp_path, "--deadline", "0.5", *ALLOWED, **collector.environment()) as server:
+            asked = {"prompt": "x", **fields}
+            answer = server.ready().client.post("/v1/jobs", json=asked, headers=told)
+            finished(server, answer.json()["id"])
+        (span,) = [span for span in collector.spans if span.parent == parent]
+
+    assert (trace, status) == (span.trace_id, span.status)
+    assert "/v1/jobs" in span.attributes.values()
 
 
 def test_end(tmp_path: Path) -> None:
