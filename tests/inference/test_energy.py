@@ -24,7 +24,7 @@ from inference.energy import Course, EnergyMeter, follow, readings
 from inference.engine import warmup_job
 from inference.instruments import Instruments
 from inference.limits import Limits
-from inference.making import Shared, make
+from inference.making import Place, Shared, make
 from inference.process import WorkerProcess
 from inference.tickets import Answer, Batch, Ticket
 from inference.waiting import WaitingRoom
@@ -406,6 +406,8 @@ async def _ridden(data: Path, registry: CollectorRegistry) -> list[Answer]:
         )
         for images in (1, 3)
     ]
-    await make(Batch(tickets, StopReason.FULL), process, shared, facts | {"gpu_uuid": GPU})
+    await make(
+        Batch(tickets, StopReason.FULL), process, shared, Place(facts | {"gpu_uuid": GPU}, None)
+    )
     await process.end()
     return [ticket.future.result() for ticket in tickets]
