@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from lightmeter import journal, late, rows
 from lightmeter.errors import HistoryError, explain
-from lightmeter.tables import fitted, rated, table_of, validated
+from lightmeter.tables import fitted, rated, stars_of, table_of, validated
 
 
 _log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ class History:
             HistoryError: a file is unreadable, has wrong columns or an invalid row.
         """
         wanted = list(columns or rows.COLUMNS)
-        stars = self._stars() if "feedback" in wanted else {}
+        stars = stars_of(self._stars() if "feedback" in wanted else {})
         for table in self._stored():
             yield rated(table, stars).select(wanted)
 

@@ -31,12 +31,18 @@ def table_of(usage: Sequence[rows.UsageRow]) -> pa.Table:
     return pa.Table.from_pylist([vars(row) for row in usage], schema=SCHEMA)
 
 
-def rated(table: pa.Table, stars: Mapping[str, int]) -> pa.Table:
-    """Put the stars, by request id, into the ``feedback`` column of a table of `SCHEMA`."""
-    if not stars:
+def stars_of(by_request: Mapping[str, int]) -> pa.Table:
+    """Turn stars by request id into a table, for `rated`."""
+    ids = pa.array(by_request.keys(), pa.string())
+    return pa.table({"request_id": ids, "feedback": pa.array(by_request.values(), pa.int8())})
+
+
+def rated(table: pa.Table, stars: pa.Table) -> pa.Table:
+    """Put the stars of `stars_of` into the ``feedback`` column of a table of `SCHEMA`."""
+    if not stars.num_rows:
         return table
-    place = pc.index_in(table["request_id"], value_set=pa.array(stars.keys(), pa.string()))
-    late = pc.take(pa.array(stars.values(), pa.int8()), place)
+    place = pc.index_in(table["request_id"], value_set=stars["request_id"])
+    late = pc.take(stars["feedback"], place)
     column = SCHEMA.get_field_index("feedback")
     return table.set_column(column, SCHEMA.field(column), pc.coalesce(late, table["feedback"]))
 
