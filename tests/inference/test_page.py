@@ -101,9 +101,7 @@ def test_picture(visitor: Visitor, server: Server) -> None:
     page = visitor.generate(steps="3", seed="7")
     visitor.shown()
 
-    width = "document.querySelector('.card img').naturalWidth"
-    page.wait_for_function(f"{width} > 0")
-    assert 64 == page.evaluate(width)
+    expect(page.locator(".card img")).to_have_js_property("naturalWidth", 64)
     assert ("64 \N{MULTIPLICATION SIGN} 64", "7", "3") == tuple(
         fact(page, name) for name in ("size", "seed", "forwards")
     )
