@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import re
 import shlex
@@ -86,12 +87,30 @@ def test_links(page: Path) -> None:
     assert [] == [target for target in local if not (page.parent / target).exists()]
 
 
-def console_lines() -> list[str]:
-    blocks = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
+def anchors(page: Path) -> set[str]:
+    """Name the headings of a page as links name them: GitHub's way."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_anchors(page: Path) -> None:
+    """No page links to a heading that is not there."""
+    links = re.findall(r"\]\(([\w./-]*\.md)?#([^)]+)\)", page.read_text())
+
+    assert [] == [
+        (target, anchor)
+        for target, anchor in links
+        if anchor not in anchors(page.parent / target if target else page)
+    ]
+
+
+def console_lines(text: str = README) -> list[str]:
+    blocks = re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL)
     return [
         line.split(" #")[0].strip()
         for block in blocks
-        for line in block.splitlines()
+        for line in block.replace("\\\n", "").splitlines()
         if line.strip()
     ]
 
@@ -107,14 +126,17 @@ def test_make_targets() -> None:
     ]
 
 
-def test_readme_options() -> None:
-    """Each lightmeter command of the README parses: the command and its options exist."""
-    lines = [shlex.split(line) for line in console_lines() if line.startswith("lightmeter")]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options(page: Path) -> None:
+    """Each lightmeter command of a page parses: the command and its options exist."""
+    lines = [shlex.split(line) for line in console_lines(page.read_text())]
 
-    assert len(lines) >= 5
     for words in lines:
         command: click.Command = cli.root
-        arguments = words[1:]
+        arguments = list(itertools.dropwhile(lambda word: "=" in word, words))
+        if arguments[0] != "lightmeter":
+            continue
+        del arguments[0]
         while isinstance(command, click.Group):
             found = command.get_command(click.Context(command), arguments[0])
             assert found is not None, words
