@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from exporter.exposition import Sheet, labels
 from exporter.grants import Grant
@@ -26,12 +27,12 @@ SERIES_EACH = 3
 class Known:
     """What is known of owners. ``owners`` and ``grants`` are by process id.
 
-    ``busy`` holds seconds by (UUID, owner); ``exclusive`` the owner of a whole device by UUID.
+    ``busy`` holds each owner's seconds by the GPU's UUID; ``exclusive`` the owner of a whole device.
     """
 
     owners: Mapping[int, Owner] = field(default_factory=dict)
     grants: Mapping[int, tuple[Grant, ...]] = field(default_factory=dict)
-    busy: Mapping[tuple[str, Owner], float] = field(default_factory=dict)
+    busy: Mapping[str, Mapping[Owner, float]] = field(default_factory=dict)
     exclusive: Mapping[str, Owner] = field(default_factory=dict)
 
 
@@ -61,9 +62,9 @@ def divide(snapshot: Snapshot, known: Known, room: int = 100_000) -> Account:
     for process in _once(snapshot.processes or ()):
         if process.pid in known.owners:
             by_owner.setdefault(known.owners[process.pid], []).append(process)
-    owners = {owner for uuid, owner in known.busy if uuid == snapshot.gpu.uuid} | by_owner.keys()
+    owners = by_owner.keys() | known.busy.get(snapshot.gpu.uuid, {}).keys()
     if snapshot.gpu.uuid in known.exclusive:
-        owners.add(known.exclusive[snapshot.gpu.uuid])
+        owners |= {known.exclusive[snapshot.gpu.uuid]}
     shares = tuple(
         _share(snapshot, owner, by_owner.get(owner, []), known=known) for owner in sorted(owners)
     )
@@ -87,13 +88,22 @@ def _once(processes: tuple[Process, ...]) -> list[Process]:
 
 
 def _share(snapshot: Snapshot, owner: Owner, processes: list[Process], *, known: Known) -> Share:
-    used = [process.used_bytes for process in processes]
     return Share(
         owner=owner,
-        used_bytes=None if None in used or not used else sum(filter(None, used)),
+        used_bytes=_used(snapshot, owner, processes, known=known),
         granted_bytes=_granted(snapshot, owner, processes, known=known),
-        busy_seconds=known.busy.get((snapshot.gpu.uuid, owner)),
+        busy_seconds=known.busy.get(snapshot.gpu.uuid, {}).get(owner),
     )
+
+
+def _used(
+    snapshot: Snapshot, owner: Owner, processes: list[Process], *, known: Known
+) -> int | None:
+    """Add up an owner's processes; where none can be listed, all is the only holder's."""
+    if snapshot.processes is None and known.exclusive.get(snapshot.gpu.uuid) == owner:
+        return snapshot.memory_used_bytes
+    used = [process.used_bytes for process in processes]
+    return None if None in used or not used else sum(filter(None, used))
 
 
 def _granted(
@@ -132,6 +142,7 @@ def write(sheet: Sheet, fleet: Fleet, known: Known) -> None:
             sheet.add(catalog.POD_BUSY, joined, share.busy_seconds)
 
 
+@lru_cache(maxsize=4096)
 def _labels(owner: Owner) -> str:
     return labels(
         ("namespace", owner.namespace), ("pod", owner.pod), ("container", owner.container)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lightmeter.catalog import Kind, Metric
 
@@ -21,13 +21,20 @@ _TOTAL = "_total"
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\""})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Form:
     """One of the formats: how a metric is announced, and how a page ends."""
 
     content_type: str
-    head: Callable[[Metric], str]
+    announce: Callable[[Metric], str]
     end: str = ""
+    _heads: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def head(self, metric: Metric) -> str:
+        """Write the lines before a metric's samples."""
+        if metric.name not in self._heads:
+            self._heads[metric.name] = self.announce(metric)
+        return self._heads[metric.name]
 
 
 def _text_head(metric: Metric) -> str:

@@ -43,7 +43,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, int], float] = {}
-        self._sums: dict[tuple[str, Owner], float] = {}
+        self._sums: dict[str, dict[Owner, float]] = {}
         self._seen: dict[tuple[str, Owner], float] = {}
 
     def add(self, snapshot: Snapshot, owners: Mapping[int, Owner], now: float) -> None:
@@ -52,18 +52,21 @@ class Ledger:
             owner, busy = owners.get(process.pid), process.busy_seconds
             if owner is None or busy is None:
                 continue
-            pid, account = (snapshot.gpu.uuid, process.pid), (snapshot.gpu.uuid, owner)
+            pid, sums = (
+                (snapshot.gpu.uuid, process.pid),
+                self._sums.setdefault(snapshot.gpu.uuid, {}),
+            )
             before = self._last.get(pid, 0.0)
             self._last[pid] = busy
             grown = busy - before if busy >= before else busy  # less: another process of that id
-            self._sums[account] = self._sums.get(account, 0.0) + grown
-            self._seen[account] = now
+            sums[owner] = sums.get(owner, 0.0) + grown
+            self._seen[snapshot.gpu.uuid, owner] = now
 
-    def sums(self, now: float) -> dict[tuple[str, Owner], float]:
-        """Tell the sums, without owners who have been gone for long."""
-        for account in [one for one, at in self._seen.items() if now - at > KEPT_SECONDS]:
-            del self._seen[account], self._sums[account]
-        return dict(self._sums)
+    def sums(self, now: float) -> dict[str, dict[Owner, float]]:
+        """Tell the sums by UUID and owner, without owners who have been gone for long."""
+        for uuid, owner in [one for one, at in self._seen.items() if now - at > KEPT_SECONDS]:
+            del self._seen[uuid, owner], self._sums[uuid][owner]
+        return {uuid: dict(sums) for uuid, sums in self._sums.items() if sums}
 
     def forget(self, alive: Iterable[tuple[str, int]]) -> None:
         """Forget the counters of processes that are no longer on their GPU."""

@@ -12,8 +12,8 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from exporter.cgroups import Place, Runtime
 from lightmeter.errors import explain
@@ -30,8 +30,7 @@ _FOLDER = re.compile(r"([^_/]+)_([^_/]+)_([0-9a-f-]{32,36})")
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, order=True)
-class Owner:
+class Owner(NamedTuple):
     """Whose memory and time it is, as labels say it."""
 
     namespace: str

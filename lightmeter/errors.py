@@ -8,6 +8,7 @@
     │   ├── PortError         an address that cannot be listened on
     │   ├── ModelError        a model that is no pipeline, or cannot be loaded
     │   ├── HistoryError      usage history that is missing, unreadable or wrong
+    │   ├── WebConfigError    a web configuration file that cannot be used
     │   ├── PriceError        a price table or SKU that cannot be used
     │   └── PlanError         a question that the planner cannot answer as asked
     └── OutsideError          exit code 3: something outside failed
@@ -51,6 +52,10 @@ class ModelError(InputError):
 
 class HistoryError(InputError):
     """Usage history is missing, unreadable or wrong."""
+
+
+class WebConfigError(InputError):
+    """A web configuration file cannot be used."""
 
 
 class PriceError(InputError):

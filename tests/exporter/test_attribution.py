@@ -113,10 +113,19 @@ def test_whole_gpu() -> None:
     assert (A, None, TOTAL) == (share.owner, share.used_bytes, share.granted_bytes)
 
 
+def test_whole_gpu_unlisted() -> None:
+    """Where no processes can be listed, what is used of a GPU is its only holder's."""
+    unlisted = snapshot(0, processes=None, memory_used_bytes=1000)
+    account = divide(unlisted, Known(exclusive={UUID: A}))
+
+    assert [(A, 1000)] == [(share.owner, share.used_bytes) for share in account.shares]
+    assert 0 == account.unattributed_bytes
+
+
 def test_series() -> None:
     """The page has each container's memory, grant and busy time, under names that DCGM lacks."""
     sheet = Sheet()
-    known = Known(owners={1000: A}, busy={(UUID, A): 12.5}, exclusive={UUID: A})
+    known = Known(owners={1000: A}, busy={UUID: {A: 12.5}}, exclusive={UUID: A})
     attribution.write(sheet, fleet(1), known)
     found = samples(sheet)
 

@@ -92,7 +92,7 @@ def test_busy_grows(machine: Machine) -> None:
         one((10, 1, 0.25)),
     ):
         owners.refresh(step)
-        seen.append(owners.known.busy[UUID, A])
+        seen.append(owners.known.busy[UUID][A])
 
     assert [8.0, 10.0, 11.0, 12.5, 12.75] == seen
 
@@ -112,7 +112,7 @@ def test_gone(machine: Machine) -> None:
     owners.refresh(one((10, 1, 5.0)))
     clock.now += KEPT_SECONDS
     owners.refresh(one())
-    assert {(UUID, A): 5.0} == owners.known.busy
+    assert {UUID: {A: 5.0}} == owners.known.busy
     clock.now += 1
     owners.refresh(one())
     assert {} == owners.known.busy
