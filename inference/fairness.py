@@ -13,6 +13,8 @@ import itertools
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Generic, TypeVar
 
+from inference.keys import Tenant
+from inference.pace import Backlog
 from inference.tickets import Ticket
 
 
@@ -45,11 +47,20 @@ class Turns(Generic[F]):
         self._now = 0.0
 
 
+class _Row:
+    """One tenant's waiting requests, in order of arrival."""
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+        self.tickets: list[Ticket] = []
+        self.backlog = Backlog()
+
+
 class FairLine:
     """Waiting requests of one priority: in order of arrival for a tenant, in turns between them."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str | None, list[Ticket]] = {}
+        self._rows: dict[str | None, _Row] = {}
         self._turns: Turns[str | None] = Turns()
         self._count = 0
 
@@ -59,18 +70,20 @@ class FairLine:
     def put(self, ticket: Ticket) -> None:
         """Queue a request behind the tenant's earlier ones."""
         name = ticket.tenant.name
-        if name not in self._waiting:
-            self._waiting[name] = []
+        if name not in self._rows:
+            self._rows[name] = _Row(ticket.tenant.weight)
             self._turns.join(name)
-        bisect.insort(self._waiting[name], ticket, key=lambda one: one.arrived)
+        row = self._rows[name]
+        bisect.insort(row.tickets, ticket, key=lambda one: one.arrived)
+        row.backlog.add(ticket)
         self._count += 1
 
     def __iter__(self) -> Iterator[Ticket]:
         """Yield the requests in the order in which they would be served one by one."""
         order = itertools.count()
         heads = [
-            (self._turns.tag(name), tickets[0].arrived, next(order), iter(tickets))
-            for name, tickets in self._waiting.items()
+            (self._turns.tag(name), row.tickets[0].arrived, next(order), iter(row.tickets))
+            for name, row in self._rows.items()
         ]
         heapq.heapify(heads)
         while heads:
@@ -93,26 +106,34 @@ class FairLine:
 
     def drop(self, ticket: Ticket) -> bool:
         """Take a request out unserved; False where it does not wait here."""
-        name = ticket.tenant.name
-        mine = self._waiting.get(name, [])
-        if ticket not in mine:
+        row = self._rows.get(ticket.tenant.name)
+        if row is None or ticket not in row.tickets:
             return False
-        mine.remove(ticket)
+        row.tickets.remove(ticket)
+        row.backlog.add(ticket, -1)
         self._count -= 1
-        if not mine:
-            del self._waiting[name]
+        if not row.tickets:
+            del self._rows[ticket.tenant.name]
         return True
 
     def waiting(self, name: str | None) -> int:
         """Count a tenant's requests."""
-        return len(self._waiting.get(name, ()))
+        return len(self._rows[name].tickets) if name in self._rows else 0
 
-    def newest(self, name: str | None) -> Ticket | None:
-        """Return a tenant's last request."""
-        mine = self._waiting.get(name)
-        return mine[-1] if mine else None
+    def greediest(self, tenant: Tenant | None = None) -> Ticket | None:
+        """Find the newest request of whoever holds the most places for its weight.
+
+        With a ``tenant``, None where it would hold as many with one more.
+        """
+        held = {name: len(row.tickets) / row.weight for name, row in self._rows.items()}
+        if not held:
+            return None
+        most = max(held, key=lambda name: held[name])
+        if tenant and held[most] <= (self.waiting(tenant.name) + 1) / tenant.weight:
+            return None
+        return self._rows[most].tickets[-1]
 
     @property
-    def tenants(self) -> dict[str | None, float]:
-        """Weight of each tenant that waits."""
-        return {name: mine[0].tenant.weight for name, mine in self._waiting.items()}
+    def backlogs(self) -> Iterator[tuple[str | None, float, Backlog]]:
+        """Each tenant that waits, its weight, and what waits."""
+        return ((name, row.weight, row.backlog) for name, row in self._rows.items())

@@ -11,6 +11,7 @@ from inference.engine import Job
 from inference.keeper import Worker
 from inference.making import Shared
 from inference.memory import Shape
+from inference.pace import Pace
 from lightmeter.catalog import WorkerState
 
 
@@ -85,17 +86,25 @@ class Pool:
         return roomiest.explain(job.width, job.height, job.images, guided=job.guidance > 0)
 
     @property
-    def predicted_wait(self) -> float:
-        """Seconds until a request that arrives now would start."""
-        now = time.monotonic()
-        running = sum(max(0.0, worker.busy_until - now) for worker in self._tasks)
-        waiting = sum(map(self._shared.pace.predict, self._shared.queue))
-        return (running + waiting) / max(self.able, 1)
+    def pace(self) -> Pace:
+        """How long work takes."""
+        return self._shared.pace
 
     @property
-    def seconds_per_place(self) -> float:
-        """How often a place in a full queue gets free, seconds."""
-        return self._shared.pace.seconds_per_request / max(self.able, 1)
+    def hands(self) -> int:
+        """Workers that may work at the same time; at least 1."""
+        return max(1, min(self.able, self._shared.limits.concurrency))
+
+    @property
+    def running(self) -> float:
+        """Worker seconds that what runs will still take."""
+        now = time.monotonic()
+        return sum(max(0.0, worker.busy_until - now) for worker in self._tasks)
+
+    @property
+    def predicted_wait(self) -> float:
+        """Seconds until all that waits now would have started."""
+        return (self.running + self._shared.queue.seconds(self.pace)) / self.hands
 
     def balance(self) -> float:
         """Mean over maximum busy share of the workers in the last five minutes."""

@@ -253,7 +253,7 @@ class ImageService:
         for ticket in reversed(list(self.queue)):
             if ahead <= seconds:
                 break
-            ahead -= self._shared.pace.predict(ticket) / max(self.pool.able, 1)
+            ahead -= self._shared.pace.predict(ticket) / self.pool.hands
             self.queue.drop(ticket)
             if not ticket.future.done():
                 ticket.future.set_exception(self.door.closing())

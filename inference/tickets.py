@@ -14,6 +14,10 @@ from lightmeter.errors import LightmeterError
 from lightmeter.units import megapixels
 
 
+Flow = tuple[Priority, str | None]
+"""Requests that have a share of their own: a class, and in it a tenant's name."""
+
+
 class Refused(LightmeterError):  # noqa: N818  (a refusal is an answer, not a fault)
     """The request is turned away unserved; ``retry_after`` is seconds, for the header."""
 
@@ -41,6 +45,10 @@ class Ticket:
     """Its `promises.fingerprint`."""
     progress: Callable[[int, int], None] | None = None
     """Told (steps done, steps in all) after each step."""
+    returns: bool = False
+    """Whether it was refused before and came back when told."""
+    predicted: float = 0.0
+    """Seconds that it would wait, as thought when it was let in; 0 where that is not to be judged."""
     started: float | None = None
     """When it was taken out of the queue."""
     attempted: float | None = None
@@ -52,6 +60,11 @@ class Ticket:
 
     def __post_init__(self) -> None:
         self.work = work_of(self.job)
+
+    @property
+    def flow(self) -> Flow:
+        """The flow that it belongs to."""
+        return self.priority, self.tenant.name
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 
 from inference.engine import Job
 from inference.fairness import FairLine, Turns
-from inference.keys import Tenant
 from inference.limits import Limits
-from inference.tickets import Batch, Ticket
+from inference.pace import Backlog, Pace
+from inference.tickets import Batch, Flow, Ticket
 from lightmeter.catalog import Priority, StopReason
 
 
@@ -29,7 +29,7 @@ class WaitingRoom:
 
     def __init__(self, limits: Limits, batch_share: float) -> None:
         self._limits = limits
-        self._weights = {Priority.INTERACTIVE: 1.0 - batch_share, Priority.BATCH: batch_share}
+        self.weights = {Priority.INTERACTIVE: 1.0 - batch_share, Priority.BATCH: batch_share}
         self._lines = {priority: FairLine() for priority in Priority}
         self._turns: Turns[Priority] = Turns()
         self._changed = asyncio.Event()
@@ -47,7 +47,7 @@ class WaitingRoom:
         return len(self._lines[priority])
 
     def put(self, ticket: Ticket) -> None:
-        """Queue a request; the caller has made sure of its place with `room_for`."""
+        """Queue a request; that it has a place is for `inference.admission` to see."""
         if not self._lines[ticket.priority]:
             self._turns.join(ticket.priority)
         self._lines[ticket.priority].put(ticket)
@@ -73,24 +73,31 @@ class WaitingRoom:
         self._lines[ticket.priority].drop(ticket)
         self._changed.set()
 
-    def greediest(self, tenant: Tenant) -> Ticket | None:
-        """Find the request that must yield so that a tenant gets its share of a full queue.
+    def greediest(self, newcomer: Ticket) -> Ticket | None:
+        """Find the request that must yield so that a newcomer gets its share of a full queue.
 
-        It is the newest one of the tenant that holds the most places for its weight, batch before
-        interactive; None where that is the tenant itself, or would be with one more.
+        It is the newest one of whoever holds the most places for its weight: first between the
+        classes, then between the tenants of one class. None where that is the newcomer's own side,
+        or would be with one more.
         """
-        weights = {name: w for line in self._lines.values() for name, w in line.tenants.items()}
-        held = {name: self._held(name) / weight for name, weight in weights.items()}
-        if not held:
-            return None
-        most = max(held, key=lambda name: held[name])
-        if most == tenant.name or held[most] <= (self._held(tenant.name) + 1) / tenant.weight:
-            return None
-        newest = (self._lines[p].newest(most) for p in (Priority.BATCH, Priority.INTERACTIVE))
-        return next(filter(None, newest), None)
+        mine = self._held(newcomer.priority, 1)
+        most = max(Priority, key=self._held)
+        if most is not newcomer.priority and self._held(most) > mine:
+            return self._lines[most].greediest()
+        return self._lines[newcomer.priority].greediest(newcomer.tenant)
 
-    def _held(self, tenant: str | None) -> int:
-        return sum(line.waiting(tenant) for line in self._lines.values())
+    def _held(self, priority: Priority, more: int = 0) -> float:
+        return (self.depth(priority) + more) / self.weights[priority]
+
+    def backlogs(self) -> Iterator[tuple[Flow, float, Backlog]]:
+        """Yield each flow in which somebody waits, its tenant's weight, and what waits."""
+        for priority, line in self._lines.items():
+            for name, weight, backlog in line.backlogs:
+                yield (priority, name), weight, backlog
+
+    def seconds(self, pace: Pace) -> float:
+        """Seconds of one worker that all who wait will take."""
+        return sum(backlog.seconds(pace) for _, _, backlog in self.backlogs())
 
     async def take(self, most: Callable[[Job], int]) -> Batch:
         """Wait for the next request; take it and others like it, up to ``most(job)`` pictures.
@@ -98,12 +105,17 @@ class WaitingRoom:
         The first in line always goes, so a request in place p is served after at most p batches,
         whoever rides with those before it. Each batch taken is told of with `done`.
         """
-        while not len(self) or self._running >= self._limits.concurrency:
+        while not (batch := self.take_now(most, time.monotonic())):
             self._changed.clear()
             await self._changed.wait()
+        return batch
+
+    def take_now(self, most: Callable[[Job], int], now: float) -> Batch | None:
+        """Do as `take`, without waiting; None where nobody waits or nobody may work."""
+        if not len(self) or self._running >= self._limits.concurrency:
+            return None
         batch = self._gather(most)
         self._running += 1
-        now = time.monotonic()
         for ticket in batch.tickets:
             ticket.started = now
         return batch
@@ -133,7 +145,7 @@ class WaitingRoom:
         for priority, line in self._lines.items():
             mine = [ticket for ticket in tickets if ticket.priority is priority]
             if mine:
-                self._turns.served(priority, sum(one.work for one in mine), self._weights[priority])
+                self._turns.served(priority, sum(one.work for one in mine), self.weights[priority])
                 line.take(mine)
         if not len(self):
             self._turns.forget()

@@ -9,7 +9,7 @@ import pytest
 from inference.engine import Job
 from inference.keys import ANYONE, Tenant
 from inference.limits import Limits
-from inference.pace import Pace
+from inference.pace import LEAST_CAUTION, Pace
 from inference.tickets import Batch, Ticket, work_of
 from inference.waiting import WaitingRoom
 from lightmeter.catalog import Priority, StopReason
@@ -202,14 +202,40 @@ def test_greediest() -> None:
 
     async def run() -> tuple[object, object, object]:
         room = a_room()
-        noisy, quiet = Tenant("noisy"), Tenant("quiet")
+        noisy, quiet = (ticket(10.0, tenant=Tenant(name)) for name in ("noisy", "quiet"))
         for at in range(5):
-            room.put(ticket(float(at), tenant=noisy))
-        room.put(ticket(9.0, tenant=quiet))
+            room.put(ticket(float(at), tenant=noisy.tenant))
+        room.put(ticket(9.0, tenant=quiet.tenant))
         yields = room.greediest(quiet)
         return yields and yields.arrived, room.greediest(noisy), a_room().greediest(quiet)
 
     assert (4.0, None, None) == asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("jobs", "people", "newcomer", "yields"),
+    [
+        (10, 0, Priority.INTERACTIVE, Priority.BATCH),
+        (3, 7, Priority.INTERACTIVE, Priority.BATCH),
+        (1, 9, Priority.INTERACTIVE, None),
+        (0, 10, Priority.BATCH, Priority.INTERACTIVE),
+        (1, 9, Priority.BATCH, None),
+    ],
+)
+def test_classes_yield(jobs: int, people: int, newcomer: Priority, yields: Priority | None) -> None:
+    """Of a full queue batch jobs keep their tenth, and people the rest."""
+
+    async def run() -> Priority | None:
+        room = a_room()
+        for at in range(jobs):
+            room.put(ticket(float(at), Priority.BATCH))
+        for at in range(people):
+            room.put(ticket(float(at)))
+        found = room.greediest(ticket(99.0, newcomer))
+        assert found is None or found.arrived == room.depth(found.priority) - 1
+        return found.priority if found else None
+
+    assert yields == asyncio.run(run())
 
 
 def test_yield_no_further() -> None:
@@ -219,7 +245,7 @@ def test_yield_no_further() -> None:
         room = a_room()
         for name in ("one", "two"):
             room.put(ticket(0.0, tenant=Tenant(name)))
-        return room.greediest(Tenant("three"))
+        return room.greediest(ticket(1.0, tenant=Tenant("three")))
 
     assert asyncio.run(run()) is None
 
@@ -281,13 +307,50 @@ def test_pace() -> None:
     async def run() -> None:
         pace = Pace(weight=0.5)
         one, other = ticket(0.0), ticket(0.0, shape=OTHER)
-        assert 1.0 == pace.predict(one)
+        assert (1.0, False) == (pace.predict(one), pace.known)
         pace.saw(Batch([one, one], StopReason.FULL), 4.0)
-        assert 2.0 == pace.predict(one)
+        assert (2.0, True) == (pace.predict(one), pace.known)
         assert 1.0 == pace.predict(other)  # half the work, not seen yet
-        pace.saw(Batch([one], StopReason.FULL), 4.0)
-        assert 3.0 == pace.predict(one)
+        pace.saw(Batch([one], StopReason.FULL), 5.0)
+        assert 3.0 == pace.predict(one)  # nine seconds for three
         pace.saw(Batch([other], StopReason.FULL), 9.0)
         assert [3.0, 9.0] == [pace.predict(one), pace.predict(other)]
+        assert 4.5 == pace.seconds_per_request
+
+    asyncio.run(run())
+
+
+def test_caution() -> None:
+    """After a wait that was twice as long as predicted the next predictions are doubled, for a while."""
+
+    async def run() -> list[float]:
+        pace, late = Pace(), ticket(10.0)
+        late.predicted, late.started = 5.0, 20.0
+        pace.saw(Batch([late], StopReason.FULL), 1.0)
+        first = pace.caution
+        late.started = 12.0
+        for _ in range(1000):
+            pace.saw(Batch([late], StopReason.FULL), 1.0)
+        return [first, pace.caution]
+
+    assert [2.0, LEAST_CAUTION] == asyncio.run(run())
+
+
+def test_backlog() -> None:
+    """The seconds that wait are those of the requests that wait, whatever came and went."""
+
+    async def run() -> None:
+        pace, room = Pace(), a_room()
+        tickets = [
+            ticket(float(at), shape={"images": 1 + at % 3, "steps": 4 + at % 2}) for at in range(20)
+        ]
+        assert 0.0 == room.seconds(pace)
+        for one in tickets:
+            room.put(one)
+        assert 20.0 == room.seconds(pace)  # nothing is known yet
+        pace.saw(Batch(tickets[:1], StopReason.FULL), 0.3)
+        await room.take(lambda _: 4)
+        room.drop(tickets[-1])
+        assert sum(map(pace.predict, room)) == pytest.approx(room.seconds(pace))
 
     asyncio.run(run())
