@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from functools import partial
 from typing import Any, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -75,6 +75,7 @@ class Instruments:
         self.in_flight = self._gauge(catalog.IN_FLIGHT)
         self._price = price
         self._cost = self._counter(catalog.COST, price.currency) if price else None
+        self._peak = functools.cache(functools.partial(self._gauge, catalog.TORCH_MEMORY_PEAK))
 
     def watch(
         self,
@@ -88,9 +89,11 @@ class Instruments:
         self._gauge(catalog.ACTIVE_USERS).set_function(users)
         self._gauge(catalog.BALANCE_RATIO).set_function(balance)
         for priority in Priority:
-            self._gauge(catalog.QUEUE_DEPTH, priority).set_function(partial(depth, priority))
+            self._gauge(catalog.QUEUE_DEPTH, priority).set_function(
+                functools.partial(depth, priority)
+            )
         for state in WorkerState:
-            self._gauge(catalog.WORKERS, state).set_function(partial(workers, state))
+            self._gauge(catalog.WORKERS, state).set_function(functools.partial(workers, state))
 
     def offered(self, job: Job) -> None:
         """Count the work of a valid arrival, whatever becomes of it."""
@@ -113,15 +116,13 @@ class Instruments:
         exemplar: dict[str, str] | None = None,
     ) -> None:
         """Time a served request whose answer has left; refused ones never enter the latency."""
-        self._stages[Stage.RESPOND].observe(respond, exemplar)
+        self._stages[Stage.RESPOND].observe(respond)
         self._duration[priority].observe(seconds, exemplar)
 
-    def delivered(
-        self, job: Job, stages: dict[Stage, float], exemplar: dict[str, str] | None = None
-    ) -> None:
+    def delivered(self, job: Job, stages: dict[Stage, float]) -> None:
         """Count the pictures of a served request and where its time went."""
         for stage, seconds in stages.items():
-            self._stages[stage].observe(seconds, exemplar)
+            self._stages[stage].observe(seconds)
         self._images[catalog.resolution(job.width, job.height)].inc(job.images)
         self._done.inc(work_of(job))
 
@@ -134,8 +135,7 @@ class Instruments:
         for seconds in header["steps"]:
             observe(seconds)
         if header["peak_vram_bytes"] is not None:
-            peak = self._gauge(catalog.TORCH_MEMORY_PEAK, worker["gpu_uuid"] or "")
-            peak.set(header["peak_vram_bytes"])
+            self._peak(worker["gpu_uuid"] or "").set(header["peak_vram_bytes"])
 
     def abandoned(self, gpu_seconds: float) -> None:
         """Count device time spent for clients who had gone."""

@@ -44,11 +44,10 @@ class Passing:
                 message["headers"] = [*message.get("headers", ()), header]
             await send(message)
 
-        with logs.about(**trace.ids):
-            try:
-                await self._app(scope, receive, answer)
-            finally:
-                self._end(passage)
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            self._end(passage)
 
     def _end(self, passage: Passage) -> None:
         """Tell of a request that is over. One that was not let in is no visit, but has a line."""
@@ -60,7 +59,10 @@ class Passing:
                 "method": passage.method,
                 "path": passage.path,
                 "status": passage.status,
-                **({"outcome": visit.outcome.value, "request_id": visit.id} if visit else {}),
+                **({"outcome": visit.outcome.value} if visit else {}),
                 "seconds": round(time.monotonic() - passage.began, 6),
             }
-            _access.info(" ".join(map(str, fields.values())), extra={"fields": fields})
+            ids = visit.ids if visit else passage.trace.ids
+            said = " ".join(map(str, [*fields.values(), *ids.values()]))
+            with logs.about(**ids):
+                _access.info(said, extra={"fields": fields})

@@ -158,7 +158,7 @@ class ImageService:
         pictures = await self._darkroom.develop(visit, order, again=self._again)
         visit.outcome = Outcome.ANOMALOUS if visit.anomaly else Outcome.OK
         made = answers.made(visit, pictures, self._price)
-        self._instruments.delivered(order.job, visit.stages(), visit.exemplar)
+        self._instruments.delivered(order.job, visit.stages())
         return made
 
     def _understand(self, visit: Visit, body: bytes) -> Order:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from lightmeter.catalog import Outcome, Priority, Stage
+from lightmeter.catalog import Outcome, Stage
+from lightmeter.rows import UsageRow
 
 
 _log = logging.getLogger(__name__)
@@ -67,8 +68,8 @@ class Facts:
     There is no prompt in it.
     """
 
-    request_id: str
-    model: str
+    row: UsageRow
+    """What the usage history holds of it."""
     method: str
     path: str
     status: int
@@ -77,17 +78,7 @@ class Facts:
     """From when the request was read to the end of the answer."""
     reading: float = 0.0
     """Before that: from its first line until it was read."""
-    priority: Priority | None = None
-    width: int | None = None
-    height: int | None = None
-    images: int | None = None
     seed: int | None = None
-    forwards: int | None = None
-    batch_size: int | None = None
-    gpu_seconds: float | None = None
-    """The request's own share of the batch."""
-    energy_joules: float | None = None
-    gpu_uuid: str | None = None
     stages: Mapping[Stage, float] = field(default_factory=dict)
     """Seconds by stage, in the order in which they came."""
     steps: Sequence[float] = ()

@@ -65,6 +65,7 @@ class Visit:
         """What the guards saw, by picture."""
         self.own_stages: dict[Stage, float] = {}
         """Seconds of the stages that this process does itself."""
+        self._row: UsageRow | None = None
         if caller.passage:
             caller.passage.visit = self
 
@@ -149,7 +150,7 @@ class Visit:
         answer = self.answer
         header = answer.header if answer else {}
         worker = self.ticket.worker if self.ticket and answer else {}
-        return UsageRow(
+        self._row = UsageRow(
             request_id=self.id,
             arrived_at=self.at,
             service=self.service,
@@ -173,30 +174,21 @@ class Visit:
             energy_joules=self.energy_joules,
             anomaly=self.anomaly,
         )
+        return self._row
 
     def facts(self, passage: Passage) -> Facts:
         """Sum it up for a trace, once the answer has left."""
         job = self.order.job if self.order else None
         header = self.answer.header if self.answer else {}
         return Facts(
-            request_id=self.id,
-            model=self.model,
+            row=self._row or self.row(),
             method=passage.method,
             path=passage.path,
             status=passage.status,
             outcome=self.outcome,
             seconds=self.seconds,
             reading=self.began - passage.began,
-            priority=self.order.priority if self.order else None,
-            width=job.width if job else None,
-            height=job.height if job else None,
-            images=job.images if job else None,
             seed=job.seed if job else None,
-            forwards=header.get("forwards"),
-            batch_size=self.answer.batch if self.answer else None,
-            gpu_seconds=self.gpu_seconds,
-            energy_joules=self.energy_joules,
-            gpu_uuid=self.ticket.worker.get("gpu_uuid") if self.ticket else None,
             stages=self.stages() if self.answer else self._waited(),
             steps=header.get("steps", ()),
         )

@@ -21,6 +21,7 @@ from lightmeter.errors import HistoryError, explain
 
 
 SUFFIX = ".jsonl"
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class LineFile:
@@ -47,7 +48,7 @@ class LineFile:
         Raises:
             OSError: the disk refuses it; then the file is as it was.
         """
-        data = json.dumps(values, separators=(",", ":")).encode() + b"\n"
+        data = _ENCODER.encode(values).encode() + b"\n"
         written = os.write(self._file, data)
         if written != len(data):  # a nearly full disk takes a part: take it back, keep lines whole
             os.ftruncate(self._file, os.fstat(self._file).st_size - written)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType, TracebackType
@@ -77,14 +76,17 @@ def adopt(*libraries: str) -> None:
         logger.propagate = True
 
 
-@contextmanager
-def about(**ids: str) -> Iterator[None]:
+class about:  # noqa: N801  (reads as a word in a with statement)
     """Put ids on every line that is logged inside, in this task and those that it starts."""
-    token = _current.set(ids)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+
+    def __init__(self, **ids: str) -> None:
+        self._ids = ids
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._ids)
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

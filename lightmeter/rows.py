@@ -67,6 +67,7 @@ INTEGERS: dict[str, int] = {
 """Whole-number columns, with the greatest value that each may have."""
 MEASURES = (*NUMBERS, *INTEGERS)
 """Columns that may be null but never negative or infinite."""
+_MEASURES = frozenset(MEASURES)
 CLOSED: dict[str, tuple[str, ...]] = {
     "outcome": tuple(Outcome),
     "priority": tuple(Priority),
@@ -75,7 +76,6 @@ CLOSED: dict[str, tuple[str, ...]] = {
 """Columns whose words are a closed vocabulary."""
 ERA = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 ERA_IN_WORDS = "between the years 2000 and 2200"
-TEXTS = tuple(name for name in COLUMNS if name not in (*MEASURES, "arrived_at"))
 
 
 def check_columns(names: list[str], where: str) -> None:
@@ -107,17 +107,15 @@ def check(row: UsageRow, where: str) -> UsageRow:
             raise HistoryError(f"{where}: {name} is empty; every row needs one")
     if not ERA[0] <= in_utc(row.arrived_at) < ERA[1]:
         raise HistoryError(f"{where}: arrived_at is {row.arrived_at}; it must lie {ERA_IN_WORDS}")
-    for name in TEXTS:
-        _check_text(name, getattr(row, name), where)
-    for name in MEASURES:
-        _check_measure(name, getattr(row, name), where)
+    for name, value in vars(row).items():
+        if value is not None and name != "arrived_at":
+            judge = _check_measure if name in _MEASURES else _check_text
+            judge(name, value, where)
     return row
 
 
 def _check_text(name: str, value: object, where: str) -> None:
-    if value is None:
-        return
-    if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
+    if not isinstance(value, str) or not (value.isascii() or _is_unicode(value)):
         raise HistoryError(f"{where}: {name} is {value!r}; it must be text, or empty")
     if name in CLOSED and value not in CLOSED[name]:
         raise HistoryError(
@@ -125,9 +123,11 @@ def _check_text(name: str, value: object, where: str) -> None:
         )
 
 
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def _check_measure(name: str, value: object, where: str) -> None:
-    if value is None:
-        return
     kinds, most = (int, INTEGERS[name]) if name in INTEGERS else (int | float, sys.float_info.max)
     if not isinstance(value, kinds) or isinstance(value, bool) or not 0 <= value <= most:
         limit = f" and at most {most}" if name in INTEGERS else ""
@@ -138,9 +138,9 @@ def _check_measure(name: str, value: object, where: str) -> None:
 
 def as_json(row: UsageRow) -> dict[str, Any]:
     """Return the row's known values, ready for `json.dumps`; unknown ones are left out."""
-    values: dict[str, Any] = {name: getattr(row, name) for name in COLUMNS}
+    values: dict[str, Any] = {name: value for name, value in vars(row).items() if value is not None}
     values["arrived_at"] = in_utc(row.arrived_at).isoformat(timespec="microseconds")
-    return {name: value for name, value in values.items() if value is not None}
+    return values
 
 
 def from_json(values: Mapping[str, Any], where: str) -> UsageRow:

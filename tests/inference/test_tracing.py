@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from inference.otlp import OtlpTracer
 from inference.tracing import Facts, NoTracer, TraceContext, configured, open_tracer, parent_of
 from lightmeter.catalog import Outcome, Priority, Stage
+from lightmeter.rows import UsageRow
 from support.cli import python
 from support.collector import Collector, Span
 from support.server import eventually
@@ -39,11 +41,13 @@ def headers(*parents: str, state: tuple[str, ...] = ()) -> list[tuple[bytes, byt
 
 def facts(**more: Any) -> Facts:
     """Describe a served request."""
+    row = UsageRow(
+        request_id="img_1", arrived_at=datetime.now(UTC), model="Z-Image-Turbo", priority=Priority.BATCH,
+        width=512, height=256, images=2, forwards=8, batch_size=3, gpu_seconds=0.5,
+    )  # fmt: skip
     known: dict[str, Any] = {
-        "request_id": "img_1", "model": "Z-Image-Turbo", "method": "POST", "path": "/v1/images/generations",
-        "status": 200, "outcome": Outcome.OK, "seconds": 2.0, "priority": Priority.BATCH, "width": 512,
-        "height": 256, "images": 2, "seed": 7, "forwards": 8, "batch_size": 3, "gpu_seconds": 0.5,
-        "stages": STAGES, "steps": (0.5, 1.0),
+        "row": row, "method": "POST", "path": "/v1/images/generations", "status": 200, "outcome": Outcome.OK,
+        "seconds": 2.0, "seed": 7, "stages": STAGES, "steps": (0.5, 1.0),
     }  # fmt: skip
     return Facts(**(known | more))
 
@@ -263,9 +267,8 @@ def test_attributes(collector: Collector) -> None:
 def test_failed(collector: Collector, status: int, outcome: Outcome, code: int) -> None:
     """A request that was not served is one span; only the server's own faults mark it as an error."""
     tracer = OtlpTracer("shop")
-    bare = Facts(
-        request_id="img_1", model="m", method="POST", path="/", status=status, outcome=outcome, seconds=0.1
-    )  # fmt: skip
+    row = UsageRow(request_id="img_1", arrived_at=datetime.now(UTC), model="m")
+    bare = Facts(row=row, method="POST", path="/", status=status, outcome=outcome, seconds=0.1)
     tracer.finish(tracer.begin(headers()), bare)
     tracer.close()
     (span,) = collector.spans
