@@ -114,7 +114,10 @@ class EnergyMeter:
     @contextmanager
     def drawing(self, uuid: str | None) -> Iterator[Draw]:
         """Measure what happens inside; what two share a GPU for at the same time cannot be split."""
-        others = self._drawing.setdefault(uuid or "", [])
+        if uuid not in self._courses:
+            yield Draw(0.0, alone=False)
+            return
+        others = self._drawing.setdefault(uuid, [])
         draw = Draw(self.clock(), alone=not others)
         for other in others:
             other.alone = False

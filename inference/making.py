@@ -19,7 +19,7 @@ from inference.process import WorkerProcess
 from inference.tickets import Answer, Batch
 from inference.tuning import Observed
 from inference.waiting import WaitingRoom
-from lightmeter.catalog import LoadPhase
+from lightmeter.catalog import LoadPhase, Stage
 from lightmeter.errors import WorkerError
 from lightmeter.settings import Serve
 
@@ -166,6 +166,7 @@ async def _attempt(
         if len(batch.tickets) > 1:
             return list(batch.halves())
     if header["kind"] == "result":
+        header["stages"] = {Stage(name): spent for name, spent in header["stages"].items()}
         shared.watcher.computed(header, place.facts, wanted=batch.wanted_share)
         place.saw(batch, header)
         shared.pace.saw(batch, time.monotonic() - began)

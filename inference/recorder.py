@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import OrderedDict
 from pathlib import Path
 
 from lightmeter.errors import HistoryError
@@ -29,7 +30,7 @@ class Recorder:
         self._seal_rows = seal_rows
         self._fsync = fsync
         self._journal = Journal(history, fsync=fsync)
-        self._recent: dict[str, None] = {}
+        self._recent: OrderedDict[str, None] = OrderedDict()
         self._sealer = self._in_background()
 
     def append(self, row: UsageRow) -> None:
@@ -41,7 +42,7 @@ class Recorder:
         self._journal.append(row)
         self._recent[row.request_id] = None
         if len(self._recent) > MOST_RECENT:
-            del self._recent[next(iter(self._recent))]
+            self._recent.popitem(last=False)
         if self._journal.rows >= self._seal_rows and not self._sealer.is_alive():
             self._rotate()
 

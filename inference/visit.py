@@ -140,8 +140,8 @@ class Visit:
         stages = {Stage.QUEUE: self.queue_seconds or 0.0, Stage.BATCH_WAIT: self.batch_wait}
         made = (answer.header["stages"] for answer in self.answers)
         for part in (*made, self.own_stages):
-            for name, seconds in part.items():
-                stages[Stage(name)] = stages.get(Stage(name), 0.0) + seconds
+            for stage, seconds in part.items():
+                stages[stage] = stages.get(stage, 0.0) + seconds
         return stages | {Stage.UNACCOUNTED: max(0.0, self.seconds - sum(stages.values()))}
 
     def row(self) -> UsageRow:

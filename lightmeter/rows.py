@@ -67,7 +67,10 @@ INTEGERS: dict[str, int] = {
 """Whole-number columns, with the greatest value that each may have."""
 MEASURES = (*NUMBERS, *INTEGERS)
 """Columns that may be null but never negative or infinite."""
-_MEASURES = frozenset(MEASURES)
+_LIMITS: dict[str, tuple[tuple[type[float], ...], float]] = {
+    **dict.fromkeys(NUMBERS, ((int, float), sys.float_info.max)),
+    **{name: ((int,), most) for name, most in INTEGERS.items()},
+}
 CLOSED: dict[str, tuple[str, ...]] = {
     "outcome": tuple(Outcome),
     "priority": tuple(Priority),
@@ -108,9 +111,12 @@ def check(row: UsageRow, where: str) -> UsageRow:
     if not ERA[0] <= in_utc(row.arrived_at) < ERA[1]:
         raise HistoryError(f"{where}: arrived_at is {row.arrived_at}; it must lie {ERA_IN_WORDS}")
     for name, value in vars(row).items():
-        if value is not None and name != "arrived_at":
-            judge = _check_measure if name in _MEASURES else _check_text
-            judge(name, value, where)
+        if value is None or name == "arrived_at":
+            continue
+        if name in _LIMITS:
+            _check_measure(name, value, where)
+        else:
+            _check_text(name, value, where)
     return row
 
 
@@ -127,8 +133,8 @@ def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _check_measure(name: str, value: object, where: str) -> None:
-    kinds, most = (int, INTEGERS[name]) if name in INTEGERS else (int | float, sys.float_info.max)
+def _check_measure(name: str, value: Any, where: str) -> None:
+    kinds, most = _LIMITS[name]
     if not isinstance(value, kinds) or isinstance(value, bool) or not 0 <= value <= most:
         limit = f" and at most {most}" if name in INTEGERS else ""
         raise HistoryError(

@@ -406,8 +406,7 @@ async def _ridden(data: Path, registry: CollectorRegistry) -> list[Answer]:
         )
         for images in (1, 3)
     ]
-    await make(
-        Batch(tickets, StopReason.FULL), process, shared, Place(facts | {"gpu_uuid": GPU}, None)
-    )
+    place = Place(facts | {"gpu_uuid": GPU}, memory=None)
+    await make(Batch(tickets, StopReason.FULL), process, shared, place)
     await process.end()
     return [ticket.future.result() for ticket in tickets]
