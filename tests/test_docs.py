@@ -81,7 +81,7 @@ def test_columns() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links(page: Path) -> None:
     """No page links to a file that is not there."""
-    targets = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text())
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?(?: \"[^)]*\")?\)", page.read_text())
     local = [target for target in targets if not target.startswith(("http://", "https://"))]
 
     assert [] == [target for target in local if not (page.parent / target).exists()]
