@@ -59,3 +59,14 @@ def test_shown(row: str, claim: str) -> None:
         for file, test in links
         if test is None or test not in defined((PAGE.parent / file).resolve())
     ]
+
+
+def test_links() -> None:
+    """Every link of the page into the tests names one that there is."""
+    links = [link for link in LINK.finditer(PAGE.read_text()) if "tests/" in link["file"]]
+
+    assert [] == [
+        link[0]
+        for link in links
+        if link["test"] not in defined((PAGE.parent / link["file"]).resolve())
+    ]
