@@ -20,6 +20,16 @@ RESERVED = 1 / 9
 """Least part of the room that is closed to newcomers while others are due back."""
 
 
+def nobody() -> Refused:
+    """Say that there is no worker."""
+    return Refused(ShedReason.NO_WORKER, "no worker is running; try again", STARTING_RETRY_SECONDS)
+
+
+def closing() -> Refused:
+    """Say that the server ends."""
+    return Refused(ShedReason.DRAINING, "the server is shutting down; ask another replica", 1.0)
+
+
 class Crew(Staff, Protocol):
     """Those who work, and in what state they are."""
 
@@ -55,14 +65,14 @@ class Admission:
             Refused: the server ends, or no worker has the model yet.
         """
         if self.draining:
-            raise self.closing()
+            raise closing()
         if self._pool.able:
             return
         if self._pool.count(WorkerState.STARTING):
             raise Refused(
                 ShedReason.STARTING, "the model is loading; try again", STARTING_RETRY_SECONDS
             )
-        raise self.nobody()
+        raise nobody()
 
     def admit(self, ticket: Ticket) -> Ticket | None:
         """Let a request in, or turn it away; return the waiting one that has to yield to it.
@@ -133,15 +143,3 @@ class Admission:
             ticket.flow, ticket.mark, now, place_seconds, again=ticket.returns
         )
         return Refused(ShedReason.QUEUE_FULL, f"{why}; try again after {wait:g} s", wait)
-
-    @staticmethod
-    def nobody() -> Refused:
-        """Say that there is no worker."""
-        return Refused(
-            ShedReason.NO_WORKER, "no worker is running; try again", STARTING_RETRY_SECONDS
-        )
-
-    @staticmethod
-    def closing() -> Refused:
-        """Say that the server ends."""
-        return Refused(ShedReason.DRAINING, "the server is shutting down; ask another replica", 1.0)

@@ -22,16 +22,17 @@ class BusyLog:
         slot = int(end / _SLOT_SECONDS)
         before = self._slots.pop()[1] if self._slots and self._slots[-1][0] == slot else 0.0
         self._slots.append((slot, before + end - begin))
-        self._forget(end)
+        while self._slots[0][0] < _first_slot(end):
+            self._slots.popleft()
 
     def seconds(self, now: float) -> float:
-        """Busy seconds of the window that ends now."""
-        self._forget(now)
-        return sum(seconds for _, seconds in self._slots)
+        """Busy seconds of the window that ends now; other threads may ask."""
+        first = _first_slot(now)
+        return sum(seconds for slot, seconds in list(self._slots) if slot >= first)
 
-    def _forget(self, now: float) -> None:
-        while self._slots and self._slots[0][0] < (now - WINDOW_SECONDS) / _SLOT_SECONDS - 1:
-            self._slots.popleft()
+
+def _first_slot(now: float) -> float:
+    return (now - WINDOW_SECONDS) / _SLOT_SECONDS - 1
 
 
 def balance_ratio(busy: Iterable[float]) -> float:

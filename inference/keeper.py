@@ -96,8 +96,9 @@ class Worker:
         self.pid = process.pid
         watching = asyncio.create_task(_watch(process, self._shared.settings.silence))
         try:
-            async with asyncio.timeout(self._shared.settings.start_timeout):
-                facts, _ = await process.receive()
+            facts = await self._ready(process)
+            if facts is None:
+                return
             if facts["kind"] != "ready":
                 raise self._blame(facts["error"])
             self._welcome(facts, time.monotonic() - began)
@@ -109,6 +110,18 @@ class Worker:
         finally:
             watching.cancel()
             await process.end()
+
+    async def _ready(self, process: WorkerProcess) -> wire.Header | None:
+        """Wait for the model to be loaded; None where the worker is told to leave meanwhile."""
+        loading = asyncio.ensure_future(process.receive())
+        leaving = asyncio.ensure_future(self._leaving.wait())
+        try:
+            async with asyncio.timeout(self._shared.settings.start_timeout):
+                await asyncio.wait([loading, leaving], return_when=asyncio.FIRST_COMPLETED)
+            return loading.result()[0] if loading.done() else None
+        finally:
+            loading.cancel()
+            leaving.cancel()
 
     def _welcome(self, facts: wire.Header, seconds: float) -> None:
         self.place = Place.of(facts)
@@ -144,7 +157,7 @@ class Worker:
                 return taking.result()
             if taking.done():
                 give_back(taking.result(), queue)
-                queue.done()
+                queue.done(taking.result())
             if others[0].done():
                 raise EOFError("it ended while idle")
             return None
@@ -164,7 +177,7 @@ class Worker:
         finally:
             self.busy_until = 0.0
             self.busy.add(began, time.monotonic())
-            self._shared.queue.done()
+            self._shared.queue.done(batch)
 
     def describe(self) -> dict[str, object]:
         """Tell what an operator wants to know; durations in seconds."""

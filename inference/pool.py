@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 
+from inference.admission import nobody
 from inference.balance import balance_ratio
 from inference.engine import Job
 from inference.keeper import Worker
@@ -46,6 +47,8 @@ class Pool:
     def _gone(self, worker: Worker) -> None:
         if worker.leaving:
             self._tasks.pop(worker, None)
+            for ticket in [] if self._tasks else list(self._shared.queue):
+                self._shared.queue.dismiss(ticket, nobody())
 
     def find(self, name: str) -> Worker | None:
         """Find a worker by its id."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import re
 import signal
 import socket
@@ -29,6 +28,8 @@ from lightmeter.units import counted, url
 
 
 _log = logging.getLogger(__name__)
+SENDING_SECONDS = 5
+"""Time to encode, record and send the last answers, once nothing is made any more."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -125,7 +126,7 @@ async def _run(parts: Parts, sock: socket.socket, tell: Callable[[str], None]) -
         access_log=False,
         lifespan="off",
         proxy_headers=False,  # read by inference.links, and from trusted proxies only
-        timeout_graceful_shutdown=math.ceil(service.settings.deadline),
+        timeout_graceful_shutdown=SENDING_SECONDS,
     )
     server = _Server(config)
 
@@ -169,6 +170,7 @@ async def _drain(service: ImageService, server: _Server) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0 if service.fatal.done() else service.settings.drain):
             await service.queue.quiet()
+    service.close()
     server.should_exit = True
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 from inference import answers
-from inference.admission import STARTING_RETRY_SECONDS, Admission
+from inference.admission import STARTING_RETRY_SECONDS, Admission, closing
 from inference.answers import Made
 from inference.audience import Audience
 from inference.engine import Job
@@ -197,9 +197,7 @@ class ImageService:
         )
         yields = self.door.admit(ticket)
         if yields:
-            self.queue.drop(yields)
-            if not yields.future.done():
-                yields.future.set_exception(self.door.refuse(yields))
+            self.queue.dismiss(yields, self.door.refuse(yields))
         self.queue.put(ticket)
         if caller.progress:
             caller.progress(0, order.job.steps)
@@ -238,13 +236,10 @@ class ImageService:
         return answer
 
     def _expire(self, ticket: Ticket) -> None:
-        """Answer a request at its deadline; if it was being made, for nobody else, that ends too."""
-        if ticket.future.done():
-            return
-        self.queue.drop(ticket)
+        """Answer a request at its deadline."""
         message = f"the picture was not made within the deadline of {self.settings.deadline:g} s"
         wait = math.ceil(max(self.pool.predicted_wait, 1.0))
-        ticket.future.set_exception(Refused(ShedReason.DEADLINE, message, wait))
+        self.queue.dismiss(ticket, Refused(ShedReason.DEADLINE, message, wait))
 
     def hurry(self, seconds: float) -> None:
         """End: let nobody in, and turn away those who could not be served within ``seconds``."""
@@ -254,6 +249,9 @@ class ImageService:
             if ahead <= seconds:
                 break
             ahead -= self._shared.pace.predict(ticket) / self.pool.hands
-            self.queue.drop(ticket)
-            if not ticket.future.done():
-                ticket.future.set_exception(self.door.closing())
+            self.queue.dismiss(ticket, closing())
+
+    def close(self) -> None:
+        """Turn away whoever is not served yet."""
+        for ticket in [*self.queue, *self.queue.running]:
+            self.queue.dismiss(ticket, closing())

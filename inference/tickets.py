@@ -94,7 +94,7 @@ class Answer:
         return None if joules is None else float(joules) * self.share
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Requests to be made in one call, and what closed the batch."""
 

@@ -16,7 +16,7 @@ from inference.engine import Job
 from inference.fairness import FairLine, Turns
 from inference.limits import Limits
 from inference.pace import Backlog, Pace
-from inference.tickets import Batch, Flow, Ticket
+from inference.tickets import Batch, Flow, Refused, Ticket
 from lightmeter.catalog import Priority, StopReason
 
 
@@ -33,7 +33,7 @@ class WaitingRoom:
         self._lines = {priority: FairLine() for priority in Priority}
         self._turns: Turns[Priority] = Turns()
         self._changed = asyncio.Event()
-        self._running = 0
+        self._running: list[Batch] = []
 
     def __len__(self) -> int:
         return sum(map(len, self._lines.values()))
@@ -53,9 +53,9 @@ class WaitingRoom:
         self._lines[ticket.priority].put(ticket)
         self._changed.set()
 
-    def done(self) -> None:
+    def done(self, batch: Batch) -> None:
         """Say that a batch that was taken is made, or is not going to be."""
-        self._running -= 1
+        self._running.remove(batch)
         self._changed.set()
 
     async def quiet(self) -> None:
@@ -72,6 +72,17 @@ class WaitingRoom:
         """Take a request out again, if it still waits."""
         self._lines[ticket.priority].drop(ticket)
         self._changed.set()
+
+    def dismiss(self, ticket: Ticket, why: Refused) -> None:
+        """Answer a request that it will not be made; if it was being made, for nobody else, that ends."""
+        self.drop(ticket)
+        if not ticket.future.done():
+            ticket.future.set_exception(why)
+
+    @property
+    def running(self) -> list[Ticket]:
+        """The requests that are being made."""
+        return [ticket for batch in self._running for ticket in batch.tickets]
 
     def greediest(self, newcomer: Ticket) -> Ticket | None:
         """Find the request that must yield so that a newcomer gets its share of a full queue.
@@ -112,10 +123,10 @@ class WaitingRoom:
 
     def take_now(self, most: Callable[[Job], int], now: float) -> Batch | None:
         """Do as `take`, without waiting; None where nobody waits or nobody may work."""
-        if not len(self) or self._running >= self._limits.concurrency:
+        if not len(self) or len(self._running) >= self._limits.concurrency:
             return None
         batch = self._gather(most)
-        self._running += 1
+        self._running.append(batch)
         for ticket in batch.tickets:
             ticket.started = now
         return batch

@@ -32,7 +32,7 @@ BALANCE_RATIO = metric("server", "lightmeter_balance_ratio", G, "ratio", "Mean o
 QUEUE_DEPTH = metric("server", "lightmeter_queue_depth", G, "requests", "Requests waiting for a worker.", "priority")
 IN_FLIGHT = metric("server", "lightmeter_in_flight_requests", G, "requests", "Requests accepted and not yet answered.")
 WORKERS = metric("server", "lightmeter_workers", G, "workers", "Worker processes in each state.", "state")
-ACTIVE_USERS = metric("server", "lightmeter_active_users", G, "users", "Distinct tenants seen in the last five minutes.")
+ACTIVE_USERS = metric("server", "lightmeter_active_users", G, "users", "Distinct users (key and user field, else address) seen in the last five minutes.")
 MODEL_LOAD = metric("server", "lightmeter_model_load_seconds", H, "seconds", "Cold start of a worker, by phase.", "phase", buckets=COLD_START_BUCKETS)
 OOM = metric("server", "lightmeter_oom_total", C, "events", "Out-of-memory errors on the device, by area class.", "resolution")
 SHED = metric("server", "lightmeter_requests_shed_total", C, "requests", "Requests turned away unserved, by reason.", "reason")

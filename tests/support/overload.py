@@ -149,7 +149,7 @@ class Play:
         self.busy += seconds
         del self.crew.ends[id(batch)]
         self.crew.pace.saw(batch, seconds)
-        self.room.done()
+        self.room.done(batch)
 
 
 def _ticket(kind: Kind, index: int, now: float, mark: bytes) -> Ticket:

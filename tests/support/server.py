@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import queue
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +21,7 @@ import psutil
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from lightmeter.catalog import Metric
+from lightmeter.catalog import IN_FLIGHT, Metric
 from support.cli import clean_environment
 
 
@@ -43,6 +44,8 @@ class Server:
         **variables: str,
     ) -> None:
         arguments = ["--model", model, "--data", str(data), "--port", "0", "--metrics-port", "0"]
+        self.key = ""
+        """Sent where a request names none."""
         self.data = data
         self.history = data / "history"
         self.process = subprocess.Popen(
@@ -84,7 +87,7 @@ class Server:
     ) -> httpx.Response:
         """Ask for a picture."""
         asked = {"prompt": "a lighthouse", **(body or {}), **fields}
-        return self.client.post(GENERATIONS, json=asked, headers=bearer(key))
+        return self.client.post(GENERATIONS, json=asked, headers=bearer(key or self.key))
 
     def together(self, bodies: list[dict[str, Any]]) -> list[httpx.Response]:
         """Ask for many pictures at the same time; answers in the order asked."""
@@ -127,6 +130,20 @@ class Server:
         for stream in (self.process.stdout, self.process.stderr):
             if stream:
                 stream.close()
+
+
+@contextlib.contextmanager
+def asking(server: Server, *bodies: dict[str, Any]) -> Iterator[list[httpx.Response]]:
+    """Ask in the background, one after the other is in; at the end the answers are in that order."""
+    answers: list[httpx.Response] = []
+    before = server.value(IN_FLIGHT)
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        asked = []
+        for body in bodies:
+            asked.append(pool.submit(server.post, body))
+            assert eventually(lambda: server.value(IN_FLIGHT) >= before + len(asked))
+        yield answers
+        answers += [one.result() for one in asked]
 
 
 def bearer(key: str) -> dict[str, str]:
