@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import json
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -182,7 +184,7 @@ def test_readme_serves(tmp_path: Path) -> None:
         pytest.skip("port 7860 or 7861, the defaults that the README names, is taken")
     build_tiny(tmp_path / "Z-Image-Turbo")
     lines = console_lines()
-    begin = lines.index("lightmeter serve --model ./Z-Image-Turbo")
+    begin = next(i for i, line in enumerate(lines) if line.startswith("lightmeter serve"))
     scripts = Path(sys.executable).parent
     environment = clean_environment(
         PATH=f"{scripts}{os.pathsep}{Path(curl).parent}{os.pathsep}{os.environ['PATH']}"
@@ -198,11 +200,28 @@ def test_readme_serves(tmp_path: Path) -> None:
         ]  # fmt: skip
         serving.terminate()
 
-    assert [0] * 4 == [run.returncode for run in runs]
-    assert '"b64_json":' in runs[0].stdout
-    assert REQUESTS.name in runs[1].stdout
-    assert "1  ok" in runs[2].stdout
-    assert "No advice yet" in runs[3].stdout
+    assert [0] * 8 == [run.returncode for run in runs]
+    said = [run.stdout for run in runs]
+    assert [] == [
+        word
+        for word, text in zip(
+            ["", '"score":4', '"object": "job"', "image_generation.completed", "20 ok", REQUESTS.name, "4.00 stars", "No advice yet"],
+            said,
+            strict=True,
+        )
+        if word not in text
+    ]  # fmt: skip
+    assert outline(README_ANSWER) == outline(json.loads((tmp_path / "fox.json").read_text()))
+
+
+README_ANSWER = json.loads(README.split("```json\n")[1].split("```")[0])
+
+
+def outline(value: Any) -> Any:
+    """Leave of a JSON document its names and the kinds of its values."""
+    if isinstance(value, dict):
+        return {name: outline(inner) for name, inner in value.items()}
+    return [outline(inner) for inner in value] if isinstance(value, list) else type(value).__name__
 
 
 def test_no_leaks() -> None:
