@@ -13,7 +13,7 @@ from inference.job import UNFINISHED, Job, State
 from inference.jobs import Jobs, Work
 from inference.routes_images import BODY, CLIENT_LEFT, Problem, caller_of, read_body
 from inference.service import ImageService
-from inference.tracing import Tracer
+from inference.tracing import HEADER, Tracer
 from inference.visit import Caller, Passage
 from lightmeter import logs
 from lightmeter.errors import LightmeterError
@@ -43,7 +43,9 @@ def add(
             return Response(status_code=CLIENT_LEFT)
         work = _traced(_work(service, body, caller), passage, tracer, problem)
         job = await jobs.submit(work, caller.tenant.name)
-        return _answer(job, _facts(job), 202)
+        answer = _answer(job, _facts(job), 202)
+        answer.headers[HEADER] = trace.traceparent
+        return answer
 
     @app.get(JOBS + "/{name}", summary="How a job is, and its result.")
     async def look(request: Request, name: str) -> Response:

@@ -170,6 +170,18 @@ def test_stream(server: Server, collector: Collector) -> None:
     )  # fmt: skip
 
 
+def test_job(server: Server, collector: Collector) -> None:
+    """A job's trace holds the work that was done for it, though its client had gone."""
+    headers = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
+    accepted = server.client.post("/v1/jobs", json={"prompt": PRIVATE}, headers=headers)
+    assert eventually(lambda: roots(collector))
+    (root,) = roots(collector)
+
+    assert (202, 202) == (accepted.status_code, root.attributes["http.response.status_code"])
+    assert f"00-{TRACE}-{root.span_id}-01" == accepted.headers["traceparent"]
+    assert "denoise" in {span.name for span in collector.spans if span.parent == root.span_id}
+
+
 def test_other_paths(server: Server, collector: Collector) -> None:
     """Probes and scrapes are not traced and not logged."""
     answer = server.client.get("/healthz", headers={"traceparent": f"00-{TRACE}-{SPAN}-01"})
