@@ -82,7 +82,7 @@ def _write_health(sheet: Sheet, health: Health) -> None:
 
 
 def _write_ours(sheet: Sheet, snapshot: Snapshot, *, window: str) -> None:
-    joined = own_labels(snapshot.gpu.index, snapshot.gpu.uuid)
+    joined = own_labels(snapshot.gpu.index, snapshot.gpu.mig_uuid or snapshot.gpu.uuid)
     sheet.add(catalog.GPU_BUSY, joined, snapshot.busy_seconds)
     sheet.add(catalog.GPU_SAMPLED, joined, snapshot.sampled_seconds)
     sheet.add(catalog.GPU_SM_ACTIVE, joined, snapshot.sm_active_seconds)

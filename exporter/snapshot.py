@@ -12,7 +12,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """Which GPU it is. ``profile`` and ``instance`` are set for a MIG instance only."""
+    """Which GPU it is. The last three are set for a MIG instance only; its ``uuid`` is its GPU's."""
 
     index: int
     uuid: str
@@ -21,6 +21,7 @@ class Gpu:
     driver: str
     profile: str | None = None
     instance: int | None = None
+    mig_uuid: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

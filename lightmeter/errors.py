@@ -14,7 +14,8 @@
     └── OutsideError          exit code 3: something outside failed
         ├── ServerError       a server that we depend on is gone or refuses
         ├── StoreError        the picture store is gone or refuses
-        └── WorkerError       a worker process died or could not do its work
+        ├── WorkerError       a worker process died or could not do its work
+        └── DriverError       the NVIDIA driver, or a GPU, does not answer
 
 A message says what is wrong, the value, and what to do, on one line.
 """
@@ -82,6 +83,14 @@ class StoreError(OutsideError):
 
 class WorkerError(OutsideError):
     """A worker process died or could not do its work."""
+
+
+class DriverError(OutsideError):
+    """The NVIDIA driver, or a GPU, does not answer; ``state`` is the catalogue's word for why."""
+
+    def __init__(self, message: str, state: str) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 _BY_ERRNO: dict[int, str] = {

@@ -19,7 +19,10 @@ typedef struct {
 
 int nvmlDeviceGetName(Device device, char *name, unsigned size) {
     ENTER(device, gpu);
-    return copy(name, size, gpu->name);
+    if (device->part < 0) return copy(name, size, gpu->name);
+    char text[160];
+    snprintf(text, sizeof text, "%.95s MIG %.31s", gpu->name, gpu->instance[device->part].profile);
+    return copy(name, size, text);
 }
 
 int nvmlDeviceGetUUID(Device device, char *uuid, unsigned size) {

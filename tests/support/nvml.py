@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import atexit
+import json
 import math
+import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import util
 from pathlib import Path
+from typing import Any, Self
 
+from exporter import frames
+from exporter.snapshot import Fleet, Health, Snapshot
 from support.debian import need
+from support.server import eventually
 
 
 SOURCES = Path(__file__).parents[1] / "nvml"
@@ -40,7 +48,7 @@ class Wave:
         cycles, into = divmod(at - self.phase, self.period)
         return cycles * self.length + min(into, self.length)
 
-    def __str__(self) -> str:
+    def __format__(self, _: str) -> str:
         return f"{self.period!r} {self.length!r} {self.phase!r} {self.level!r}"
 
 
@@ -75,16 +83,13 @@ class FakeNvml:
 
     def __init__(self, folder: Path, gpus: int = 1) -> None:
         """Make idle GPUs whose file is in ``folder``."""
-        self._file = folder / "gpus.txt"
+        self.file = folder / "gpus.txt"
         self._single: dict[tuple[str, str], str] = {}
         self._several: list[tuple[str, str, str]] = []
         self._gpus = gpus
-        self._write()
-
-    @property
-    def environment(self) -> dict[str, str]:
+        self.environment = {"LD_LIBRARY_PATH": str(library()), "FAKE_NVML": str(self.file)}
         """Variables with which a process finds these GPUs."""
-        return {"LD_LIBRARY_PATH": str(library()), "FAKE_NVML": str(self._file)}
+        self._write()
 
     def set(self, who: int | str, key: str, *values: object) -> None:
         """Say what a GPU (or ``*``, or the machine: ``""``) is; the last word counts."""
@@ -116,14 +121,14 @@ class FakeNvml:
 
     def unload(self) -> None:
         """Take the driver away, until something is set again."""
-        self._file.unlink()
+        self.file.unlink()
 
     def _write(self) -> None:
         single = [f"{who} {key} {text}" for (who, key), text in self._single.items()]
         several = [f"{who} {key} {text}" for who, key, text in self._several]
-        fresh = self._file.with_suffix(".new")
+        fresh = self.file.with_suffix(".new")
         fresh.write_text("\n".join([f"gpus {self._gpus}", *single, *several, ""]))
-        fresh.replace(self._file)
+        fresh.replace(self.file)
 
     @property
     def gpus(self) -> int:
@@ -137,7 +142,7 @@ class FakeNvml:
 
 
 def _text(values: tuple[object, ...]) -> str:
-    return " ".join(f"{value!r}" if isinstance(value, float) else str(value) for value in values)
+    return " ".join(f"{value!r}" if isinstance(value, float) else f"{value}" for value in values)
 
 
 def uuid(index: int) -> str:
@@ -148,3 +153,87 @@ def uuid(index: int) -> str:
 def aligned(at: float, period: float) -> float:
     """Tell the first whole multiple of a period after a moment."""
     return (math.floor(at / period) + 1) * period
+
+
+WATCHER = """
+import json, logging, sys
+from exporter import frames
+from exporter.supervisor import Options, Supervisor
+logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+source = Supervisor(Options(**json.loads(sys.argv[1])))
+for _ in sys.stdin:
+    print(frames.dumps(frames.from_fleet(source.fleet())).decode(), flush=True)
+source.close()
+"""
+
+
+class Watched:
+    """A process that watches the GPUs of a `FakeNvml` and tells what it knows when it is asked."""
+
+    def __init__(self, fake: FakeNvml, **options: float) -> None:
+        self._log = fake.file.with_suffix(".log")
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-c", WATCHER, json.dumps(options)],
+                env=os.environ | fake.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    def fleet(self) -> Fleet:
+        """Ask for what is known now."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return frames.to_fleet(frames.loads(self.process.stdout.readline()))
+
+    def until(self, condition: Callable[[Fleet], Any], seconds: float = 60.0) -> Fleet:
+        """Ask until something is the case; return the fleet in which it is."""
+        found: list[Fleet] = []
+
+        def asked() -> bool:
+            found[:] = [self.fleet()]
+            return bool(condition(found[0]))
+
+        assert eventually(asked, seconds), (found, self.log)
+        return found[0]
+
+    @property
+    def log(self) -> str:
+        """What it has logged."""
+        return self._log.read_text()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate(timeout=60)
+
+
+def health(fleet: Fleet, index: int | None = 0) -> Health:
+    """Find a GPU's state; one that is not listed has none."""
+    unknown = Health(index=index, uuid=None, up=False, reason="unlisted", age_seconds=None)
+    return next((one for one in fleet.health if one.index == index), unknown)
+
+
+def snapshot(fleet: Fleet, index: int = 0, instance: int | None = None) -> Snapshot | None:
+    """Find a GPU's readings."""
+    found = (
+        one for one in fleet.snapshots if (one.gpu.index, one.gpu.instance) == (index, instance)
+    )
+    return next(found, None)
+
+
+def readings(fleet: Fleet, index: int = 0, instance: int | None = None) -> Snapshot:
+    """Find the readings that must be there."""
+    found = snapshot(fleet, index, instance)
+    assert found is not None
+    return found
+
+
+def all_up(fleet: Fleet) -> bool:
+    """Tell whether every GPU answers."""
+    return bool(fleet.health) and all(one.up for one in fleet.health)

@@ -1,0 +1,201 @@
+"""Keeps a sampler at work for each GPU, and knows what they last said.
+
+A thread of its own listens to them; `Supervisor.fleet` puts together what it has heard and waits for
+nothing. This process never calls the driver.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from exporter import frames, nursery, sampling
+from exporter.frames import Json
+from exporter.roster import Roster, Slot
+from exporter.snapshot import Fleet, Health
+from exporter.starter import Starter
+from exporter.watch import CensusWatch, Do
+
+
+_log = logging.getLogger(__name__)
+_TURN_SECONDS = 0.25
+_FRAME_BYTES = 1 << 18
+_CENSUS = "census"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How GPUs are sampled. Times are seconds."""
+
+    hz: float = 20.0
+    """Looks at each GPU's memory in a second."""
+    peak_window: float = 60.0
+    """Over which the highest memory use is remembered."""
+    silence: float = 3.0
+    """After which a GPU that says nothing counts as hung."""
+    start: float = 15.0
+    """For the first word of a sampler, the driver's start included."""
+    expected: int | None = None
+    """GPUs that there should be; None is as many as were ever seen."""
+
+
+class Supervisor:
+    """The source of readings that is this machine's NVIDIA driver.
+
+    Make it before any other thread of the process: its processes then share this one's memory.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._roster = Roster(options.silence, options.start, options.expected)
+        self._census = CensusWatch()
+        self._said: dict[int | None, Health] = {}
+        self._noted: dict[int, tuple[str, ...]] = {}
+        self._channels: dict[str, socket.socket] = {}
+        self._selector = selectors.DefaultSelector()
+        self._starter = self._begin()
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="gpu-supervisor", daemon=True)
+        self._thread.start()
+
+    def fleet(self) -> Fleet:
+        """Tell what is known now."""
+        with self._lock:
+            return self._roster.fleet(time.monotonic(), self._options.peak_window)
+
+    def close(self) -> None:
+        """End the samplers."""
+        if not self._ending.is_set():
+            self._ending.set()
+            self._thread.join()
+            self._end()
+            self._selector.close()
+
+    def _begin(self) -> Starter:
+        """Start a nursery; it never speaks, so that it can be read from will mean that it is gone."""
+        starter = Starter()
+        self._selector.register(starter.orders, selectors.EVENT_READ, "")
+        return starter
+
+    def _end(self) -> None:
+        self._selector.unregister(self._starter.orders)
+        self._starter.close()
+        for name in list(self._channels):
+            self._drop(name)
+
+    def _work(self) -> None:
+        while not self._ending.is_set():
+            try:
+                self._turn()
+            except Exception as error:  # noqa: BLE001  (the thread must go on, whatever it is)
+                level = logging.WARNING if isinstance(error, OSError) else logging.ERROR
+                _log.log(level, "the samplers are started anew: %s", error, exc_info=level > logging.WARNING)  # fmt: skip
+                self._ending.wait(1)
+                with self._lock:
+                    self._end()
+                    self._starter = self._begin()
+
+    def _turn(self) -> None:
+        """Do what is due, then listen for a moment.
+
+        Raises:
+            OSError: the nursery is gone.
+        """
+        with self._lock:
+            now = time.monotonic()
+            for slot in self._roster.slots.values():
+                self._look_after(slot, now)
+            health = list(self._roster.health(now))
+            self._count(now, amiss=not all(one.up for one in health))
+        self._tell(health)
+        for key, _ in self._selector.select(_TURN_SECONDS):
+            with self._lock:
+                self._hear(key.data)
+
+    def _look_after(self, slot: Slot, now: float) -> None:
+        name, due = str(slot.index), slot.watch.due(now)
+        if due is Do.START:
+            hz, window = self._options.hz, self._options.peak_window
+            spec = sampling.Spec(slot.index, slot.uuid, hz=hz, window=window, memo=slot.memo)
+            self._start(nursery.SPAWN, name, dataclasses.asdict(spec))
+            slot.watch.started(now)
+        elif due is Do.KILL:
+            self._starter.kill(name)
+            slot.watch.killed()
+
+    def _count(self, now: float, *, amiss: bool) -> None:
+        due = self._census.due(now, amiss=amiss)
+        if due is Do.START:
+            self._start(nursery.CENSUS, _CENSUS)
+            self._census.started(now)
+        elif due is Do.KILL:
+            self._starter.kill(_CENSUS)
+            self._census.killed()
+
+    def _start(self, do: str, name: str, spec: Any = None) -> None:
+        channel = self._starter.start(do, name, spec)
+        self._channels[name] = channel
+        self._selector.register(channel, selectors.EVENT_READ, name)
+
+    def _hear(self, name: str) -> None:
+        if not name:
+            raise OSError("the process that starts them is gone")
+        channel = self._channels[name]
+        try:
+            text = channel.recv(_FRAME_BYTES)
+        except OSError:
+            text = b""
+        if not text:
+            self._drop(name)
+        elif name == _CENSUS:
+            self._take_census(frames.loads(text))
+        else:
+            self._take(self._roster.slots[int(name)], frames.loads(text))
+
+    def _drop(self, name: str) -> None:
+        """Take in that a process is gone."""
+        channel = self._channels.pop(name)
+        self._selector.unregister(channel)
+        channel.close()
+        watch = self._census if name == _CENSUS else self._roster.slots[int(name)].watch
+        watch.ended(time.monotonic())
+
+    def _take_census(self, frame: Json) -> None:
+        if frame["kind"] == sampling.FAULT:
+            self._roster.failed(frame["state"], frame["detail"])
+        else:
+            self._roster.counted(frame["count"], frame["uuids"])
+
+    def _take(self, slot: Slot, frame: Json) -> None:
+        if frame["kind"] == sampling.FAULT:
+            slot.watch.failed(frame["state"], frame["detail"])
+            return
+        slot.said(frame, time.monotonic())
+        if self._noted.get(slot.index, ()) != slot.notes:
+            self._noted[slot.index] = slot.notes
+            _log.info("%s: %s", _name(slot.index), "; ".join(slot.notes) or "all is read")
+
+    def _tell(self, health: Sequence[Health]) -> None:
+        """Log what has changed."""
+        now = {one.index: one for one in health}
+        for index, one in now.items():
+            before = self._said.get(index)
+            if before and before.reason == one.reason:
+                continue
+            if one.up:
+                _log.info("%s answers (%s)", _name(index), one.uuid)
+            elif before or one.reason != "starting":
+                _log.warning("%s is not read: %s (%s)", _name(index), one.reason, one.detail)
+        self._said = now
+
+
+def _name(index: int | None) -> str:
+    return "the GPU" if index is None else f"GPU {index}"
