@@ -48,7 +48,7 @@ class Serve(Held):
     )
     batch: int = Field(
         8,
-        description="Most pictures made in one call of the pipeline; waiting requests of one size, steps and guidance ride together.",
+        description="Most pictures made in one call of the pipeline; waiting requests of one size, steps, guidance and LoRA ride together.",
         ge=1,
         le=256,
     )
@@ -127,7 +127,7 @@ class Serve(Held):
     )
     trusted_proxy: str = Field(
         "",
-        description="Addresses or networks of reverse proxies, separated by commas, or '*'; their X-Forwarded-Host, -Proto and -Prefix headers are believed.",
+        description="Addresses or networks of reverse proxies, separated by commas, or '*'; their X-Forwarded-Host, -Proto, -Prefix and -For headers are believed.",
     )
     store: str = Field(
         "",

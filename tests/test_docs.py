@@ -24,7 +24,7 @@ from lightmeter.cli import COMMANDS
 from lightmeter.configuration import variable
 from lightmeter.rows import COLUMNS
 from lightmeter.settings import SECTIONS
-from support import gentd26
+from support import gentd26, rows
 from support.cli import clean_environment
 from support.debian import need
 from support.server import eventually
@@ -78,6 +78,20 @@ def test_columns() -> None:
     page = doc("history.md")
 
     assert [] == [name for name in COLUMNS if f"`{name}`" not in page]
+
+
+def test_history_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of Python that read a history run as printed."""
+    rows.folder(tmp_path / "history", rows.every(1.0, 3))
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", doc("history.md"), flags=re.DOTALL)
+    lengths = []
+    for block in blocks:
+        names: dict[str, Any] = {}
+        exec(block, names)  # noqa: S102  (our own page)
+        lengths.append(len(names["rows"]))
+
+    assert [3, 3] == lengths
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -40,7 +40,7 @@ ANOMALIES = metric("server", "lightmeter_image_anomalies_total", C, "images", "P
 IMAGE_SIGNAL = metric("server", "lightmeter_image_signal", H, "ratio", "Weight-free signals of each picture, scaled to 0..1.", "signal", buckets=RATIO_BUCKETS)
 QUALITY_SCORE = metric("server", "lightmeter_quality_score", H, "ratio", "Sampled scores of an optional scorer with weights of its own.", "scorer", buckets=RATIO_BUCKETS)
 FEEDBACK_SCORE = metric("server", "lightmeter_feedback_score", H, "stars", "Ratings given by users, 1 to 5.", buckets=SCORE_BUCKETS)
-TORCH_MEMORY_PEAK = metric("server", "lightmeter_torch_memory_peak_bytes", G, "bytes", "Peak device memory that the worker's allocator held.", "UUID")
+TORCH_MEMORY_PEAK = metric("server", "lightmeter_torch_memory_peak_bytes", G, "bytes", "Most device memory that tensors took during the worker's last batch.", "UUID")
 COST = metric("server", "lightmeter_cost_total", C, "currency units", "Price of the GPU seconds spent.", "currency")
 ENERGY = metric("server", "lightmeter_energy_joules_total", C, "joules", "Energy of the GPUs while they served requests.")
 # fmt: on
