@@ -159,7 +159,7 @@ class Worker:
                 give_back(taking.result(), queue)
                 queue.done(taking.result())
             if others[0].done():
-                raise EOFError("it ended while idle")
+                raise EOFError(process.why or "it ended while idle")
             return None
         finally:
             for waiting in (taking, *others):

@@ -39,7 +39,8 @@ class WorkerProcess:
         self._batch = 0
         self._stepped: Callable[[int], None] | None = None
         self._frames: asyncio.Queue[tuple[wire.Header, bytes] | EOFError] = asyncio.Queue()
-        self._why = "its pipe closed"
+        self.why = ""
+        """Why it was killed, if it was."""
         self._listening = asyncio.create_task(self._listen())
         self.heard = math.inf
         """When the last frame came, `time.monotonic` seconds; infinite before the first."""
@@ -93,10 +94,10 @@ class WorkerProcess:
                 elif header["kind"] not in wire.SIGNS_OF_LIFE:
                     self._frames.put_nowait((header, payload))
         except (OSError, EOFError):
-            self._frames.put_nowait(EOFError(self._why))
+            self._frames.put_nowait(EOFError(self.why or "its pipe closed"))
         except _BABBLE as error:
             self.kill(f"it wrote no frame: {error}")
-            self._frames.put_nowait(EOFError(self._why))
+            self._frames.put_nowait(EOFError(self.why or "its pipe closed"))
 
     async def receive(self) -> tuple[wire.Header, bytes]:
         """Wait for the next answer.
@@ -145,13 +146,13 @@ class WorkerProcess:
 
     def kill(self, why: str) -> None:
         """Kill the process; whoever waits for it is told why."""
-        self._why = why
+        self.why = why
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
     async def end(self) -> None:
         """Kill the process and wait for it."""
-        self.kill(self._why)
+        self.kill(self.why)
         await self._process.wait()
         self._listening.cancel()
         os.close(self._control)

@@ -16,7 +16,7 @@ from wsgiref.simple_server import WSGIServer
 import uvicorn
 from prometheus_client import CollectorRegistry, start_http_server
 
-from inference import energy, zimage
+from inference import bodies, energy, zimage
 from inference.app import create_app, problem_of_job
 from inference.jobs import Jobs
 from inference.parts import Parts
@@ -171,6 +171,7 @@ async def _drain(service: ImageService, server: _Server) -> None:
         async with asyncio.timeout(0 if service.fatal.done() else service.settings.drain):
             await service.queue.quiet()
     service.close()
+    bodies.stop_reading()
     server.should_exit = True
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 import time
 from pathlib import Path
@@ -14,20 +13,11 @@ import psutil
 
 from lightmeter import catalog
 from lightmeter.history import History
-from support.server import Server, eventually
+from support.server import HALF, Server, eventually
 
 
 LONG: dict[str, Any] = {"num_inference_steps": 200, "size": "16x16"}
 ALLOWED = ("--max-steps", "200")
-HALF = (
-    b"POST /v1/images/generations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    b'Content-Length: 100\r\n\r\n{"pr'
-)
-
-
-def connect(server: Server) -> socket.socket:
-    host, port = server.api.removeprefix("http://").split(":")
-    return socket.create_connection((host, int(port)))
 
 
 def test_stuck_worker(tmp_path: Path) -> None:
@@ -64,7 +54,7 @@ def test_half_a_body(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         server.ready()
         for _ in range(5):
-            with connect(server) as client:
+            with server.connect() as client:
                 client.sendall(HALF)
                 time.sleep(0.05)
         assert eventually(lambda: History(server.history).summary()["rows"] == 5)
@@ -89,7 +79,7 @@ def test_many_connections(tmp_path: Path) -> None:
     """Hundreds of idle and half-open connections do not keep anybody else from being served."""
     with Server(tmp_path) as server:
         server.ready()
-        idle = [connect(server) for _ in range(300)]
+        idle = [server.connect() for _ in range(300)]
         for client in idle[:150]:
             client.sendall(HALF)
         answer = server.post()

@@ -7,6 +7,7 @@ import contextlib
 import io
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +28,11 @@ from support.cli import clean_environment
 
 START_SECONDS = 120.0
 GENERATIONS = "/v1/images/generations"
+HALF = (
+    b"POST /v1/images/generations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b'Content-Length: 100\r\n\r\n{"pr'
+)
+"""The beginning of a request."""
 
 
 class Server:
@@ -88,6 +94,11 @@ class Server:
         """Ask for a picture."""
         asked = {"prompt": "a lighthouse", **(body or {}), **fields}
         return self.client.post(GENERATIONS, json=asked, headers=bearer(key or self.key))
+
+    def connect(self) -> socket.socket:
+        """Open a connection on which nothing is said yet."""
+        url = httpx.URL(self.api)
+        return socket.create_connection((url.host, url.port or 80))
 
     def together(self, bodies: list[dict[str, Any]]) -> list[httpx.Response]:
         """Ask for many pictures at the same time; answers in the order asked."""
