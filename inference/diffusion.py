@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from inference import sameness
+from inference import sameness, vram
 from inference.adapters import Adapters
 from inference.engine import Job, OutOfMemory, Pixels, Result, Stopped
 from inference.setup import Setup
@@ -21,26 +21,27 @@ from lightmeter.catalog import Stage
 
 
 class DiffusionEngine:
-    """A Z-Image pipeline on one device.
+    """A Z-Image pipeline on its device, or spread over several.
 
     A mark is noted at the beginning, at the first forward, after each step, when the pictures are
     decoded and when they are on the host.
     """
 
     def __init__(
-        self, pipe: Any, device: Any, setup: Setup, watch: Stopwatch | None = None
+        self, pipe: Any, places: Sequence[Any], setup: Setup, watch: Stopwatch | None = None
     ) -> None:
-        """Take over a pipeline that is on its device."""
+        """Take over a pipeline, before anything that moves its weights about is put on it."""
+        on_cpu = places[0].type == "cpu"
         self._pipe = pipe
         self._adapters = Adapters(pipe, setup.loras, setup.lora_slots)
         self._one_by_one = setup.deterministic
-        self._device = device
-        self._watch = watch or (cuda_watch() if device.type == "cuda" else host_watch())
+        self._places = places
+        self._watch = watch or (host_watch() if on_cpu else cuda_watch())
         self._forwards = 0
         self._finite: Any = None
         self._stop: Callable[[], bool] = lambda: False
-        on_cpu = device.type == "cpu"
-        sameness.make_independent(pipe, one_by_one=setup.deterministic, by_own_length=on_cpu)
+        own_length = on_cpu and setup.compile == "off"
+        sameness.make_independent(pipe, one_by_one=setup.deterministic, by_own_length=own_length)
         pipe.transformer.register_forward_pre_hook(self._before_forward)
         pipe.vae.decode = self._decoding(pipe.vae.decode)
 
@@ -73,7 +74,7 @@ class DiffusionEngine:
         import torch
 
         self._forwards = 0
-        self._reset_peak()
+        vram.reset_peak(self._places)
         self._watch.start()
         with torch.inference_mode():
             pictures = self._pipe(**self._arguments(jobs)).images
@@ -93,7 +94,7 @@ class DiffusionEngine:
             clock=self._watch.clock,
             forwards=self._forwards,
             gpu_seconds=ended - began,
-            peak_vram_bytes=self._peak(),
+            peak_vram_bytes=vram.peak_bytes(self._places),
         )
 
     def _arguments(self, jobs: Sequence[Job]) -> dict[str, Any]:
@@ -154,20 +155,6 @@ class DiffusionEngine:
             return decoded
 
         return decode_and_look
-
-    def _reset_peak(self) -> None:
-        if self._device.type == "cuda":
-            import torch
-
-            torch.cuda.reset_peak_memory_stats(self._device)
-
-    def _peak(self) -> int | None:
-        """Bytes of live tensors; what the allocator holds also tells of larger batches before."""
-        if self._device.type != "cuda":
-            return None
-        import torch
-
-        return int(torch.cuda.max_memory_allocated(self._device))
 
 
 def to_pixels(pictures: Any) -> Pixels:

@@ -91,7 +91,8 @@ class Loaded:
     """A model that is ready: its engine, what it ran on and how long the cold start took.
 
     ``default_side`` is the picture side, in pixels, that the model was made for.
-    ``phases`` is seconds for each part of the cold start. ``memory_total_bytes`` is what a batch
+    ``phases`` is seconds for each part of the cold start, ``placement`` how the memory is used and
+    why, ``compiled`` whether the first calls compile. ``memory_total_bytes`` is what a batch
     and the weights may take of the device together, ``memory_base_bytes`` what the weights take,
     None where there is no GPU; ``memory_seen`` is what the warm-ups needed, see `warmup.warm_up`.
     """
@@ -102,6 +103,8 @@ class Loaded:
     gpu_name: str | None
     gpu_uuid: str | None
     phases: dict[LoadPhase, float]
+    placement: str = ""
+    compiled: bool = False
     memory_total_bytes: int | None = None
     memory_base_bytes: int | None = None
     memory_seen: Sequence[tuple[int, int, int]] = ()

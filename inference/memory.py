@@ -16,10 +16,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from lightmeter.units import show_bytes
+from lightmeter.units import STEP_OF_SIDE, show_bytes
 
 
-STEP_OF_SIDE = 16
 LARGEST_SIDE = 16_384
 """Pixels; no side beyond it is looked for."""
 MOST_IMAGES = 1024

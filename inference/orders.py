@@ -22,10 +22,9 @@ from inference.engine import Job
 from lightmeter.catalog import Priority
 from lightmeter.errors import InputError, nearest
 from lightmeter.settings import Serve
+from lightmeter.units import STEP_OF_SIDE
 
 
-STEP_OF_SIDE = 16
-"""Pixels; width and height are multiples of it (the VAE's 8 times the transformer's patch of 2)."""
 _SIZE = re.compile(r"(\d{1,9})x(\d{1,9})", re.ASCII)
 
 

@@ -12,6 +12,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from inference import wire
 from inference.engine import Job
@@ -73,7 +74,7 @@ class WorkerProcess:
             stdout=asyncio.subprocess.PIPE,
             limit=_STREAM_LIMIT,
             pass_fds=(listening,),
-            env=os.environ | _environment(threads),
+            env=os.environ | _environment(threads, settings.data),
         )
         os.close(listening)
         return cls(process, control)
@@ -158,9 +159,16 @@ class WorkerProcess:
         os.close(self._control)
 
 
-def _environment(threads: int) -> dict[str, str]:
-    """Keep OpenMP from spinning on cores that others need, and libraries from chatting."""
+def _environment(threads: int, data: Path) -> dict[str, str]:
+    """Keep OpenMP from spinning on cores that others need, libraries from chatting, compiled code.
+
+    Files of a sharded component are read side by side.
+    """
+    compiled = (data / "compiled").absolute()
     return {
+        "TORCHINDUCTOR_CACHE_DIR": str(compiled / "inductor"),
+        "TRITON_CACHE_DIR": str(compiled / "triton"),
+        "HF_ENABLE_PARALLEL_LOADING": "yes",
         "OMP_NUM_THREADS": str(threads),
         "OMP_WAIT_POLICY": "PASSIVE",
         "TOKENIZERS_PARALLELISM": "false",

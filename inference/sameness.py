@@ -49,7 +49,8 @@ class OwnLength:
 def make_independent(pipe: Any, *, one_by_one: bool, by_own_length: bool) -> None:
     """Change a pipeline so that its pictures depend less, or not at all, on each other.
 
-    ``by_own_length`` reads lengths back from the device, so a GPU would wait for it.
+    ``by_own_length`` reads lengths back from the device, so a GPU would wait for it, and a compiler
+    would break there. That the decoder takes one picture at a time is `inference.placement`'s.
     """
     if one_by_one:
         _one_by_one(pipe.transformer)
@@ -57,8 +58,6 @@ def make_independent(pipe: Any, *, one_by_one: bool, by_own_length: bool) -> Non
         _one_timestep(pipe.transformer)
         if by_own_length:
             _by_own_length(pipe.transformer)
-    if one_by_one or by_own_length:
-        pipe.vae.enable_slicing()
 
 
 def _by_own_length(transformer: Any) -> None:

@@ -21,7 +21,7 @@ from inference.app import create_app, problem_of_job
 from inference.jobs import Jobs
 from inference.parts import Parts
 from inference.service import ImageService
-from inference.worker import STILL, TINY
+from inference.setup import STILL, TINY
 from lightmeter.errors import ModelError, port_error
 from lightmeter.settings import Serve
 from lightmeter.units import counted, url

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 
+STILL, TINY = "still", "tiny"
+"""Models that are not files: grey pictures, and a pipeline made on the spot."""
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -20,6 +22,12 @@ class Setup:
     threads: int = 1
     deterministic: bool = False
     vram_cap: str = ""
+    offload: str = "auto"
+    vae: str = "auto"
+    gpus_per_worker: int = 1
+    compile: str = "off"
+    batch: int = 8
+    warmup_shapes: str = ""
     loras: str = ""
     lora_slots: int = 4
 

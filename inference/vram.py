@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from inference.setup import Setup
 from lightmeter.units import parse_part
 
 
 FRAGMENTED = 0.05
 """Share of the memory that is left to gaps between blocks; an allowance, not a measurement."""
+
+
+def mine(setup: Setup) -> list[Any]:
+    """List the CUDA devices of a worker; none where it is to work on the CPU.
+
+    Raises:
+        ValueError: CUDA is asked for and torch sees none, or too few.
+    """
+    import torch
+
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if setup.device == "cpu" or (setup.device == "auto" and not there):
+        return []
+    if not there:
+        raise ValueError(
+            "device 'cuda' is asked for, but torch sees no CUDA device; use --device cpu"
+        )
+    wanted = setup.gpus_per_worker
+    if wanted > there:
+        raise ValueError(
+            f"gpus_per_worker is {wanted}, but torch sees {there}; use --gpus-per-worker {there}"
+        )
+    first = setup.index * wanted
+    return [torch.device("cuda", (first + offset) % there) for offset in range(wanted)]
 
 
 def cap(place: Any, part: str) -> None:
@@ -38,3 +64,23 @@ def held_bytes(place: Any) -> int:
     import torch
 
     return int(torch.cuda.memory_allocated(place))
+
+
+def reset_peak(places: Sequence[Any]) -> None:
+    """Begin to watch for the next peak."""
+    import torch
+
+    for place in places:
+        if place.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(place)
+
+
+def peak_bytes(places: Sequence[Any]) -> int | None:
+    """Most bytes of tensors that lived at once since the last reset; None where there is no GPU.
+
+    What the allocator holds is no measure of a batch: it also remembers larger ones from before.
+    """
+    import torch
+
+    peaks = [torch.cuda.max_memory_allocated(place) for place in places if place.type == "cuda"]
+    return int(sum(peaks)) if peaks else None

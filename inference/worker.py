@@ -17,18 +17,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from inference import still, tinymodel, warmup, wire, zimage
-from inference.engine import Engine, Job, Loaded, OutOfMemory, Stopped, warmup_job
+from inference import coldstart, wire
+from inference.engine import Engine, Job, Loaded, OutOfMemory, Stopped
 from inference.setup import Setup
 from lightmeter import logs
-from lightmeter.catalog import LoadPhase
 
 
 _log = logging.getLogger(__name__)
-STILL = "still"
-TINY = "tiny"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +46,7 @@ def main() -> None:
     spec = Spec(**json.loads(sys.argv[1]))
     logs.configure(spec.log_format)
     try:
-        loaded = _load(spec)
+        loaded = coldstart.start(spec.model, spec.tiny, spec)
     except Exception as error:  # noqa: BLE001  (process edge: the API logs it and ends)
         out.send({"kind": "failed", "error": _one_line(error)})
         return
@@ -113,32 +109,6 @@ class _AfterStep:
         if word:
             self._newest = int.from_bytes(word[-8:], "big")
         return self._newest == self._current
-
-
-def _load(spec: Spec) -> Loaded:
-    if spec.model == STILL:
-        return _warmed(still.load(spec), [])
-    began = time.perf_counter()
-    zimage.import_libraries()
-    logs.adopt("diffusers", "transformers")
-    imported = time.perf_counter() - began
-    model = spec.model
-    if model == TINY:
-        model = spec.tiny
-        if not (Path(model) / "model_index.json").exists():
-            tinymodel.build_tiny(Path(model))
-    loaded = zimage.load(model, spec)
-    warm = time.perf_counter()
-    loaded = _warmed(loaded, [warmup_job(loaded.default_side, 1)])
-    loaded.phases.update({LoadPhase.IMPORT: imported, LoadPhase.WARMUP: time.perf_counter() - warm})
-    return loaded
-
-
-def _warmed(loaded: Loaded, jobs: list[Job]) -> Loaded:
-    """Make the first pictures, and those that teach what batches need where memory is counted."""
-    if loaded.memory_total_bytes is not None:
-        jobs = warmup.lessons(loaded.default_side) + jobs
-    return dataclasses.replace(loaded, memory_seen=warmup.warm_up(loaded.engine, jobs))
 
 
 def _facts(loaded: Loaded) -> wire.Header:

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from lightmeter.errors import SettingError
 from lightmeter.section import Section
-from lightmeter.units import parse_part
+from lightmeter.units import STEP_OF_SIDE, parse_part
 
 
 class Held(Section):
@@ -44,6 +44,29 @@ class Held(Section):
         "",
         description="Most device memory that torch may take in each worker, like 3GiB, or 0.5 for half of the GPU; empty means all that is free. The CUDA context, some hundred MiB, comes on top.",
     )
+    offload: Literal["auto", "none", "model", "sequential"] = Field(
+        "auto",
+        description="What of the model waits in the host's memory: nothing, the parts that are not at work, or every layer that is not; auto decides by the GPU's memory.",
+    )
+    vae: Literal["auto", "whole", "sliced", "tiled"] = Field(
+        "auto",
+        description="How pictures are decoded: a batch at once, one by one, or in tiles; auto decides by the memory there is. Tiles change a picture slightly.",
+    )
+    gpus_per_worker: int = Field(
+        1,
+        description="GPUs over which each worker spreads a model that is too large for one; worker i starts at GPU i times this.",
+        ge=1,
+        le=16,
+    )
+    compile: Literal["off", "blocks"] = Field(
+        "off",
+        description="Compile the transformer's blocks with torch.compile at the start (needs a C++ compiler; Triton on CUDA). What was compiled is kept in DATA/compiled.",
+    )
+    warmup_shapes: str = Field(
+        "",
+        description="Sizes that a worker makes before it is ready, like 512x512,1024x1024; empty means the size that the model was made for.",
+        pattern=r"^(\d{1,5}x\d{1,5}(,\d{1,5}x\d{1,5}){0,15})?$",
+    )
     loras: Path | None = Field(
         None,
         description="Folder of the LoRAs that requests may name: NAME.safetensors each; without it there are none.",
@@ -60,4 +83,13 @@ class Held(Section):
             parse_part(value or "1", 2**40)
         except SettingError as error:
             raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("warmup_shapes")
+    @classmethod
+    def _possible(cls, value: str) -> str:
+        """Refuse a size that no picture can have."""
+        for side in value.replace(",", "x").split("x") if value else ():
+            if int(side) % STEP_OF_SIDE or not int(side):
+                raise ValueError(f"{side} is no multiple of {STEP_OF_SIDE} pixels")
         return value

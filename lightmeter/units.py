@@ -12,6 +12,8 @@ from lightmeter.errors import SettingError
 SECONDS_PER_HOUR = 3600
 HOURS_PER_MONTH = 730
 """Mean hours of a month, 365 x 24 / 12; the month that cloud price lists use."""
+STEP_OF_SIDE = 16
+"""Pixels; a picture's sides are multiples of it: the VAE's 8 times the transformer's patch of 2."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}

@@ -28,7 +28,7 @@ def need(width: int, height: int, images: int) -> int:
 def taught(total: int = 40 * GIB) -> MemoryModel:
     """A model that has seen the warm-ups of a pipeline made for 1024 px."""
     model = MemoryModel(total, 20 * GIB)
-    for job in [*warmup.lessons(1024), warmup_job(1024, 1)]:
+    for (job,) in [*warmup.lessons(1024), [warmup_job(1024, 1)]]:
         shape = Shape.of(job.width, job.height, job.images)
         model.saw(shape, need(job.width, job.height, job.images))
     return model
@@ -198,6 +198,8 @@ def test_warm_up_survives() -> None:
     loaded = still.load(Setup(vram_cap="9GiB"))
     large, small = square(2048, 1), square(512, 1)
 
-    assert [(512 * 512, 1)] == [row[:2] for row in warmup.warm_up(loaded.engine, [large, small])]
+    assert [(512 * 512, 1)] == [
+        row[:2] for row in warmup.warm_up(loaded.engine, [[large], [small]])
+    ]
     with pytest.raises(OutOfMemory, match="2048x2048"):
-        warmup.warm_up(loaded.engine, [large])
+        warmup.warm_up(loaded.engine, [[large]])

@@ -181,7 +181,7 @@ def test_device_clock(folder: Path) -> None:
     """On a device with its own clock every step has its own time, and nothing is read too early."""
     pipe = zimage.read(str(folder), torch.device("cpu"))
     watch = Stopwatch(Clock.CUDA_EVENT, partial(DeviceEvent, Device(work_per_event=1)))
-    engine = DiffusionEngine(pipe, torch.device("cpu"), Setup(), watch)
+    engine = DiffusionEngine(pipe, [torch.device("cpu")], Setup(), watch)
     result = engine.generate([job(steps=5, images=2)], never)
 
     assert Clock.CUDA_EVENT is result.clock
@@ -211,7 +211,7 @@ def test_cuda_clock(folder: Path) -> None:
 def test_nan(folder: Path) -> None:
     """A picture that the model failed on is told from its healthy mates."""
     pipe = zimage.read(str(folder), torch.device("cpu"))
-    engine = DiffusionEngine(pipe, torch.device("cpu"), Setup())
+    engine = DiffusionEngine(pipe, [torch.device("cpu")], Setup())
     healthy = engine.generate([job(images=3)], never)
     decode = pipe.vae.decode
 

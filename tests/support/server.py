@@ -26,7 +26,7 @@ from lightmeter.catalog import IN_FLIGHT, Metric
 from support.cli import clean_environment
 
 
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 GENERATIONS = "/v1/images/generations"
 HALF = (
     b"POST /v1/images/generations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
