@@ -159,35 +159,63 @@ async def _stream(service: ImageService, body: bytes, caller: Caller, problem: P
         raise
     if first is None:
         working.result()
-    events = _events(working, news, service, problem)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+    return _Stream(working, told_of(working, first, news), service, problem)
 
 
-async def _events(
-    working: asyncio.Future[Made],
-    news: asyncio.Queue[tuple[int, int] | None],
-    service: ImageService,
-    problem: Problem,
-) -> AsyncIterator[bytes]:
-    """Tell the steps, then the pictures or what went wrong; a client that leaves ends the work."""
-    try:
+class _Stream(StreamingResponse):
+    """Progress, then the pictures or what went wrong; a client that leaves ends the work."""
+
+    def __init__(
+        self,
+        working: asyncio.Future[Made],
+        progress: AsyncIterator[bytes],
+        service: ImageService,
+        problem: Problem,
+    ) -> None:
+        self._working = working
+        self._service = service
+        self._problem = problem
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(self._told(progress), media_type="text/event-stream", headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._working.cancel()
+            await asyncio.wait({self._working})
+
+    async def _told(self, progress: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield b": accepted\n\n"
-        while not working.done() or not news.empty():
-            try:
-                step = await asyncio.wait_for(news.get(), QUIET_SECONDS)
-            except TimeoutError:
-                yield b": still here\n\n"
-                continue
-            if step:
-                yield answers.progress(*step)
+        async for event in progress:
+            yield event
         began = time.monotonic()
-        made = working.result()
+        try:
+            made = self._working.result()
+        except LightmeterError as error:
+            status, told, _ = self._problem(error)
+            yield answers.failure(told | {"status": status})
+            return
         for event in made.events:
             yield event
-        service.sent(made, time.monotonic() - began)
-    except LightmeterError as error:
-        status, told, _ = problem(error)
-        yield answers.failure(told | {"status": status})
-    finally:
-        working.cancel()
+        self._service.sent(made, time.monotonic() - began)
+
+
+async def told_of(
+    working: asyncio.Future[Made],
+    first: tuple[int, int] | None,
+    news: asyncio.Queue[tuple[int, int] | None],
+    quiet: float = QUIET_SECONDS,
+) -> AsyncIterator[bytes]:
+    """Yield an event for each step until the work is done, and a comment after so many quiet seconds."""
+    step = first
+    while True:
+        if step:
+            yield answers.progress(*step)
+        if working.done() and news.empty():
+            return
+        try:
+            step = await asyncio.wait_for(news.get(), quiet)
+        except TimeoutError:
+            step = None
+            yield b": still here\n\n"
