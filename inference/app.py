@@ -110,7 +110,7 @@ def problem(error: LightmeterError) -> tuple[int, dict[str, Any], dict[str, str]
     headers = {} if retry is None else {"Retry-After": str(math.ceil(retry))}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, DoesNotFit):
+    if isinstance(error, (DoesNotFit, Spoiled)):
         headers["X-Should-Retry"] = "false"  # OpenAI's clients would ask again after every 5xx
     message = str(error)
     if isinstance(error, HistoryError):

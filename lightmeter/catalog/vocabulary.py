@@ -101,7 +101,6 @@ class StopReason(StrEnum):
     """What closed a batch."""
 
     FULL = "full"
-    TIMEOUT = "timeout"
     INCOMPATIBLE = "incompatible"
     DRAINED = "drained"
 

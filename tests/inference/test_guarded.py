@@ -69,6 +69,7 @@ def test_rejected(tmp_path: Path) -> None:
 
     assert (502, 200, 200) == (refused.status_code, meant.status_code, sound.status_code)
     assert "spoiled_picture" == refused.json()["error"]["type"]
+    assert "false" == refused.headers["x-should-retry"]
     assert "came out black" in refused.json()["error"]["message"]
     assert {"anomalous": 2, "ok": 1} == summary["outcomes"]
 
