@@ -16,7 +16,7 @@ from wsgiref.simple_server import WSGIServer
 import uvicorn
 from prometheus_client import CollectorRegistry, start_http_server
 
-from inference import bodies, energy, zimage
+from inference import bodies, connections, energy, zimage
 from inference.app import create_app, problem_of_job
 from inference.jobs import Jobs
 from inference.parts import Parts
@@ -44,6 +44,7 @@ def serve(settings: Serve, tell: Callable[[str], None], environ: Mapping[str, st
         SettingError: a file or place that a setting names cannot be used.
     """
     model = model_name(settings.model)
+    connections.allow_many()
     with (
         listen(settings.host, settings.port, "port") as sock,
         contextlib.closing(Parts.open(settings, model, environ)) as parts,
@@ -84,9 +85,7 @@ def listen(host: str, port: int, option: str) -> socket.socket:
         sock = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise port_error(host, port, option, error) from error
-    # asyncio does this for sockets that it made itself only; accepted ones inherit it. Without, the
-    # body waits 40 ms for the acknowledgement of the headers (measured 2026-11, with a kept connection)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connections.set_options(sock)
     return sock
 
 
@@ -122,6 +121,8 @@ async def _run(parts: Parts, sock: socket.socket, tell: Callable[[str], None]) -
     jobs = Jobs.of(service.settings, attic=service.store, explain=problem_of_job)
     config = uvicorn.Config(
         create_app(service, jobs=jobs, feedback=parts.feedback, tracer=parts.tracer),
+        http=connections.Attentive,
+        ws="none",
         log_config=None,
         access_log=False,
         lifespan="off",
