@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ def build_tiny(folder: Path, seed: int = 0) -> None:
     The same classes and the same code path as the real model, from the configuration in tiny.json;
     its pictures are coloured noise.
     """
+    build(folder, {}, seed)
+
+
+def build(folder: Path, larger: Mapping[str, Mapping[str, Any]], seed: int = 0) -> None:
+    """Save a random-weight pipeline, with some of tiny.json's values replaced, by component."""
     import torch
     import transformers
     from diffusers import (
@@ -26,6 +32,8 @@ def build_tiny(folder: Path, seed: int = 0) -> None:
     )
 
     config = json.loads(resources.files("inference").joinpath("tiny.json").read_text())
+    for component, values in larger.items():
+        config[component] |= values
     tokenizer = _tiny_tokenizer(config["chat_template"])
     torch.manual_seed(seed)
     text = transformers.Qwen3Config(vocab_size=len(tokenizer) + 8, **config["text_encoder"])
