@@ -52,6 +52,24 @@ def test_parse_duration_any(count: int, unit: tuple[str, int]) -> None:
     ("text", "seconds"),
     [
         ("0 ms", 0),
+        ("0.25 ms", 0.00025),
+        ("21.4 ms", 0.02141),
+        ("999 ms", 0.9994),
+        ("1 s", 0.9996),
+        ("1.07 s", 1.0684),
+        ("99.9 s", 99.94),
+        ("1 min 40 s", 99.96),
+    ],
+)
+def test_show_latency(text: str, seconds: float) -> None:
+    """A latency has three digits in the unit that suits it."""
+    assert text == units.show_latency(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0 ms", 0),
         ("40 ms", 0.04),
         ("999 ms", 0.999),
         ("1.0 s", 1),

@@ -12,6 +12,7 @@ from inference.load.drive import Done, End
 from inference.load.session import Outcome
 from inference.load.tally import Floats, answered, corrected, measured
 from lightmeter.errors import InputError, explain
+from lightmeter.units import show_latency
 
 
 KINDS = (".png", ".svg")
@@ -61,17 +62,29 @@ def _over_time(axes: Any, ok: Sequence[Done], others: Sequence[Done]) -> None:
     axes.scatter([one.due for one in ok], measured(ok), s=6, color=GOOD, label="answered")
     if others:
         waits = measured(others)
-        axes.scatter([one.due for one in others], waits, s=12, color=BAD, marker="x", label="not")
+        axes.scatter(
+            [one.due for one in others],
+            waits,
+            s=12,
+            color=BAD,
+            marker="x",
+            label="not answered with a picture",
+        )
     axes.set(xlabel="seconds since the start", ylabel="latency, seconds", ylim=(0, None))
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _share(axes: Any, found: Floats, whole: Floats) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     if found.size:
         axes.ecdf(np.maximum(found, 1e-6), label="as measured", color=GOOD)
         axes.ecdf(np.maximum(whole, 1e-6), label="corrected for coordinated omission", color=OTHER)
         axes.legend(frameon=False, loc="upper left")
-    axes.set(xlabel="latency, seconds", ylabel="share of the requests", xscale="log")
+    axes.set(xlabel="latency", ylabel="share of the requests", xscale="log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(lambda seconds, _: show_latency(seconds))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(visible=True, color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)

@@ -57,6 +57,9 @@ def _made(result: dict[str, Any]) -> Iterator[str]:
         for end in (End.FAILED, End.UNSENT, End.ABANDONED)
         if requests[end]
     ]
+    offered = rates["offered_requests_per_second"]
+    if result["loop"] == "open" and offered:
+        yield f"  due       {requests['due']:>9,}     {_rate(offered)}"
     yield f"  requests  {requests[End.OK]:>9,} ok  {_rate(rates['requests_per_second'])}{''.join(f', {other}' for other in others)}"
     yield f"  pictures  {result['pictures']:>9,}     {_rate(rates['pictures_per_second'])}"
     work = rates["megapixel_forwards_per_second"]
@@ -74,15 +77,20 @@ def _times(result: dict[str, Any]) -> Iterator[str]:
         "as measured": latency["measured"],
         "corrected": latency["corrected"],
         "in the queue": result["queue_seconds"],
-        "on the GPU": result["gpu_seconds"],
+        "GPU share": result["gpu_seconds"],
     }
     known = {name: values for name, values in rows.items() if values}
-    if known:
-        yield "  latency     " + "".join(f"{name:>10}" for name in LATENCIES)
-    for name, values in known.items():
-        yield f"  {name:12}" + "".join(f"{show_latency(values[key]):>10}" for key in LATENCIES)
-    if known:
-        yield f"  corrected for coordinated omission: {latency['correction']}"
+    if not known:
+        return
+    table = [("latency", *LATENCIES)]
+    table += [(name, *(show_latency(row[key]) for key in LATENCIES)) for name, row in known.items()]
+    wide = [max(map(len, column)) + 2 for column in zip(*table, strict=True)]
+    for name, *cells in table:
+        numbers = (f"{cell:>{width}}" for cell, width in zip(cells, wide[1:], strict=True))
+        yield f"  {name:{wide[0]}}{''.join(numbers)}"
+    interval = latency["expected_interval"]
+    expected = f", a request expected every {show_latency(interval)}" if interval else ""
+    yield f"  corrected for coordinated omission: {latency['correction']}{expected}"
 
 
 def histogram(seconds: Floats) -> Iterator[str]:

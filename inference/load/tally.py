@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float64]
 PERCENTILES = (50, 90, 95, 99)
 LATENCIES = ("mean", *(f"p{rank}" for rank in PERCENTILES), "max")
 CORRECTIONS = {
-    "closed": "back-filled as HdrHistogram does, with the mean time between a client's requests as the expected interval",
+    "closed": "back-filled as HdrHistogram does",
     "open": "from the moment that the request was due",
 }
 
@@ -84,9 +84,13 @@ def corrected(every: Sequence[Done], run: Run) -> Floats:
     done = answered(every)
     if run.loop == "open":
         return np.array([one.ended - one.due for one in done], dtype=np.float64)
-    failed = sum(one.end is End.FAILED and not one.warmup for one in every)
-    interval = (run.ended - run.began) * run.clients / max(len(done) + failed, 1)
-    return back_filled(measured(done), interval)
+    return back_filled(measured(done), expected_interval(every, run))
+
+
+def expected_interval(every: Iterable[Done], run: Run) -> float:
+    """Mean seconds between the requests of one client of the closed loop."""
+    ended = sum(one.end in (End.OK, End.FAILED) and not one.warmup for one in every)
+    return max(run.ended - run.began, 1e-9) * run.clients / max(ended, 1)
 
 
 def summary(every: Sequence[Done], run: Run) -> dict[str, Any]:
@@ -110,18 +114,26 @@ def summary(every: Sequence[Done], run: Run) -> dict[str, Any]:
             "requests_per_second": len(ok) / seconds,
             "pictures_per_second": pictures / seconds,
             "megapixel_forwards_per_second": None if work is None else work / seconds,
-            "offered_requests_per_second": len(done) / seconds,
+            "offered_requests_per_second": _offered(done),
         },
         "latency_seconds": {
             "measured": spread(measured(ok)),
             "corrected": spread(corrected(every, run)),
             "correction": CORRECTIONS[run.loop],
+            "expected_interval": expected_interval(every, run) if run.loop == "closed" else None,
         },
         "queue_seconds": spread(one.facts.queue_seconds for one in ok),
         "gpu_seconds": spread(one.facts.gpu_seconds for one in ok),
         "errors": _errors(by_end[End.FAILED]),
         "client": _client(done, run),
     }
+
+
+def _offered(done: Iterable[Done]) -> float | None:
+    """Requests a second while requests were due; None where fewer than two were."""
+    due = [one.due for one in done]
+    span = max(due) - min(due) if due else 0.0
+    return (len(due) - 1) / span if span else None
 
 
 def total(ok: Iterable[Done], cost: Any) -> float | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import shlex
 import signal
@@ -103,6 +105,21 @@ def test_interrupted(server: Server, tmp_path: Path) -> None:
     assert (0, "") == (process.returncode, err)
     assert json.loads(out)["interrupted"]
     assert json.loads(out)["requests"]["ok"] > 0
+
+
+def test_terminal(server: Server, tmp_path: Path) -> None:
+    """On a terminal a bar shows how it goes; the result is on standard output all the same."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-P", "-m", "lightmeter.cli", "load", "--url", server.api, "--requests", "60", "--rps", "60", *QUICK]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True, cwd=tmp_path, env=clean_environment(TERM="xterm")) as process:  # fmt: skip
+        os.close(theirs)
+        out, _ = process.communicate(timeout=60)
+    shown = os.read(ours, 1_000_000).decode()
+    os.close(ours)
+
+    assert 0 == process.returncode
+    assert "60 ok" in out
+    assert re.search(r"\d+ ok", shown)
 
 
 def test_no_server(tmp_path: Path) -> None:

@@ -125,6 +125,24 @@ def test_counts() -> None:
     ]
 
 
+def test_offered() -> None:
+    """The offered rate is that of the time in which requests were due, however long the answers took."""
+    every = [done(at / 4, 60.0) for at in range(9)]
+    found = outcome(every).result
+
+    assert 4.0 == found["throughput"]["offered_requests_per_second"]
+    assert "9     4 a second" in report.text(found, every)
+    assert outcome(every[:1]).result["throughput"]["offered_requests_per_second"] is None
+
+
+def test_long_latencies() -> None:
+    """Minutes stay apart from their neighbours in the table."""
+    every = [done(0.0, seconds) for seconds in (0.01, 125.0, 130.0)]
+    row = next(line for line in report.text(outcome(every).result, every).splitlines() if "as measured" in line)  # fmt: skip
+
+    assert 7 == len(re.split(r"  +", row.strip()))
+
+
 def test_unknown_is_null() -> None:
     """What no answer tells is null, never zero."""
     bare = done(0.0, 1.0)
