@@ -48,7 +48,7 @@ class Job:
     problem: Problem | None = None
     taken: asyncio.Event = field(default_factory=asyncio.Event)
     making: asyncio.Future[bytes] | None = None
-    """Ends the job when it is cancelled."""
+    """Makes the answer; cancelling it ends the job. None once that is over."""
     task: asyncio.Task[None] | None = None
     """Waits for the answer and keeps it."""
 

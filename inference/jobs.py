@@ -174,6 +174,7 @@ class Jobs:
             job.state = State.FAILED
         finally:
             job.finished = time.time()
+            job.making = None  # it would keep the result, or the frames of what failed, in memory
             self._forget_old()
 
     async def _keep(self, job: Job, result: bytes) -> None:

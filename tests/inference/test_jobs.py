@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import tracemalloc
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -232,6 +233,29 @@ def test_large_results() -> None:
     assert [False, False, True, True] == away
     assert [{"data": []}] * 4 == [answer["result"] for answer in answers]
     assert 2 == len(attic.files)
+
+
+def test_memory() -> None:
+    """A finished job whose result lies in the store takes no memory for it."""
+
+    async def large(_: Job) -> bytes:
+        return bytes(1_000_000)
+
+    async def live() -> int:
+        attic = Attic()
+        place = office(Bounds(10, 0, 1000.0), attic)
+        tracemalloc.start()
+        for _ in range(8):
+            job = await place.submit(large)
+            assert job.task is not None
+            await job.task
+            attic.files.clear()
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert 8 == len(place._jobs)
+        return held
+
+    assert run(live()) < 2_000_000
 
 
 def test_result_dropped() -> None:
