@@ -127,7 +127,7 @@ async def trial(settings: Serve, model: str) -> Trial:
         for size in _sizes(settings.batch):
             limits.batch = size
             seconds = await _best(room, _job(settings, side), size)
-            if shared.caps:  # the last one did not fit the device
+            if seconds is None:
                 break
             points[size] = seconds
     finally:
@@ -153,8 +153,10 @@ def _sizes(most: int) -> list[int]:
     return sizes if sizes[-1] == most else [*sizes, most]
 
 
-async def _best(room: WaitingRoom, job: Job, size: int) -> float:
+async def _best(room: WaitingRoom, job: Job, size: int) -> float | None:
     """Make a batch of ``size`` pictures a few times; return the least seconds that it took.
+
+    None where they were not made in one batch, as the device has not the memory.
 
     Raises:
         WorkerError: the model could not make them.
@@ -168,6 +170,8 @@ async def _best(room: WaitingRoom, job: Job, size: int) -> float:
         for answer in await asyncio.gather(*(ticket.future for ticket in tickets)):
             if answer.header["kind"] != "result":
                 raise WorkerError(f"the trial picture was not made: {answer.header['error']}")
+            if answer.batch < size:
+                return None
         seconds.append(time.monotonic() - began)
     return min(seconds)
 

@@ -93,6 +93,24 @@ def test_tune_command(tmp_path: Path) -> None:
     assert 8 == found["advice"]["batch"]  # the stand-in takes as long for eight as for one
 
 
+def test_tune_small_memory(tmp_path: Path) -> None:
+    """Batches that the device has no memory for are neither measured nor advised."""
+    arguments = [
+        "--model",
+        "still",
+        "--data",
+        tmp_path,
+        "--vram-cap",
+        "8.01GiB",
+        "--tune",
+        "--json",
+    ]
+    found = json.loads(lightmeter("serve", *arguments, cwd=tmp_path).out)
+
+    assert ["1", "2"] == list(found["seconds_by_pictures"])
+    assert 2 == found["advice"]["batch"]
+
+
 def test_tune_no_model(tmp_path: Path) -> None:
     """A model that is none is refused in one line."""
     ran = lightmeter("serve", "--model", "/nowhere", "--tune", cwd=tmp_path)
