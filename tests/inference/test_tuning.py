@@ -95,17 +95,12 @@ def test_tune_command(tmp_path: Path) -> None:
 
 def test_tune_small_memory(tmp_path: Path) -> None:
     """Batches that the device has no memory for are neither measured nor advised."""
-    arguments = [
-        "--model",
-        "still",
-        "--data",
-        tmp_path,
-        "--vram-cap",
-        "8.01GiB",
-        "--tune",
-        "--json",
-    ]
-    found = json.loads(lightmeter("serve", *arguments, cwd=tmp_path).out)
+    ran = lightmeter(
+        *("serve", "--model", "still", "--vram-cap", "8.01GiB", "--tune", "--json"),
+        *("--data", str(tmp_path)),
+        cwd=tmp_path,
+    )
+    found = json.loads(ran.out)
 
     assert ["1", "2"] == list(found["seconds_by_pictures"])
     assert 2 == found["advice"]["batch"]
