@@ -13,7 +13,7 @@ from pathlib import Path
 
 from inference import still, tinymodel, warmup, weights, zimage
 from inference.engine import Loaded
-from inference.setup import STILL, TINY, Setup
+from inference.setup import FULL, STILL, TINY, Setup
 from lightmeter import logs
 from lightmeter.catalog import LoadPhase
 
@@ -33,13 +33,14 @@ def start(model: str, tiny: str, setup: Setup) -> Loaded:
         return dataclasses.replace(loaded, memory_seen=seen)
     began = time.perf_counter()
     folder = Path(tiny if model == TINY else model)
-    weights.read_ahead(folder)
+    if model != FULL:
+        weights.read_ahead(folder)
     zimage.import_libraries()
     logs.adopt("diffusers", "transformers")
     imported = time.perf_counter() - began
     if model == TINY and not (folder / "model_index.json").exists():
         tinymodel.build_tiny(folder)
-    loaded = zimage.load(str(folder), setup)
+    loaded = zimage.load(model if model == FULL else str(folder), setup)
     _log.info("the model lies so: %s", loaded.placement)
     return _warmed(loaded, setup, imported)
 

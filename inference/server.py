@@ -21,7 +21,7 @@ from inference.app import create_app, problem_of_job
 from inference.jobs import Jobs
 from inference.parts import Parts
 from inference.service import ImageService
-from inference.setup import STILL, TINY
+from inference.setup import FULL, STILL, TINY
 from lightmeter.errors import ModelError, port_error
 from lightmeter.settings import Serve
 from lightmeter.units import counted, url
@@ -61,7 +61,7 @@ def model_name(model: str) -> str:
     Raises:
         ModelError: it is no pipeline folder, no hub id and no built-in.
     """
-    if model in (TINY, STILL):
+    if model in (TINY, FULL, STILL):
         return model
     folder = Path(model)
     if folder.exists():

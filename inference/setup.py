@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 
-STILL, TINY = "still", "tiny"
-"""Models that are not files: grey pictures, and a pipeline made on the spot."""
+STILL, TINY, FULL = "still", "tiny", "full"
+"""Models that are not files: grey pictures, a pipeline made on the spot, and one of full size made on
+the device."""
 Device = Literal["auto", "cpu", "cuda"]
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from inference import vram, weights
+from inference import tinymodel, vram, weights
 from inference.diffusion import DiffusionEngine
 from inference.engine import Loaded
 from inference.placement import TILE, Needs, Placement, choose
@@ -23,6 +23,8 @@ PIPELINE_CLASS = "ZImagePipeline"
 def load(model: str, setup: Setup) -> Loaded:
     """Load a pipeline from a folder or the local hub cache, onto the GPUs of worker ``index``.
 
+    One of `tinymodel.MADE` is made instead: on the GPU, where it fits there.
+
     Raises:
         OSError, ValueError: the folder is not whole; diffusers says what is missing.
     """
@@ -35,11 +37,16 @@ def load(model: str, setup: Setup) -> Loaded:
         vram.cap(gpu, setup.vram_cap)
     if gpus:
         torch.cuda.set_device(place)  # its stream is where marks are noted
-    folder = _folder(model)
+    folder = None if model in tinymodel.MADE else _folder(model)
     usable = sum(vram.usable_bytes(gpu, setup.vram_cap) for gpu in gpus) if gpus else None
-    placement = choose(setup, _needs(folder, 2 if gpus else 4), usable)
+    number_bytes = 2 if gpus else 4
+    needs = _needs(folder, number_bytes) if folder else _made_needs(model, number_bytes)
+    placement = choose(setup, needs, usable)
     began = time.perf_counter()
-    pipe = read(str(folder), place, **_map(gpus, setup, placement))
+    if folder:
+        pipe = read(str(folder), place, **_map(gpus, setup, placement))
+    else:
+        pipe = _make(model, place, direct=placement.direct, spread=len(gpus) > 1)
     in_memory = time.perf_counter()
     engine = DiffusionEngine(pipe, gpus or [place], setup)
     put(pipe, place, placement, spread=len(gpus) > 1)
@@ -76,6 +83,22 @@ def _needs(folder: Path, number_bytes: int) -> Needs:
         largest_file=weights.largest_file(folder),
         side=int(config.get("sample_size", 1024)),
     )
+
+
+def _made_needs(model: str, number_bytes: int) -> Needs:
+    components = tinymodel.component_bytes(model, number_bytes)
+    return Needs(components=components, largest_file=0, side=tinymodel.side(model))
+
+
+def _make(model: str, place: Any, *, direct: bool, spread: bool) -> Any:
+    """Make a built-in pipeline on its device, or in the host's memory where it goes there in parts."""
+    import torch
+
+    if spread:
+        raise ValueError(f"model {model!r} is made on one GPU; use --gpus-per-worker 1")
+    pipe = tinymodel.make(model, place if direct else torch.device("cpu"), number_format(place))
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
 
 
 def _map(gpus: list[Any], setup: Setup, placement: Placement) -> dict[str, Any]:
@@ -146,11 +169,16 @@ def import_libraries() -> None:
 
 def read(model: str, place: Any, **where: Any) -> Any:
     """Read a pipeline in the number format that suits a device: into the host's memory, or ``where``."""
-    import torch
     from diffusers import ZImagePipeline
 
-    # BF16 always on CUDA: FP16 overflows in this model and gives black pictures.
-    dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
+    dtype = number_format(place)
     pipe = ZImagePipeline.from_pretrained(model, dtype=dtype, local_files_only=True, **where)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def number_format(place: Any) -> Any:
+    """Choose BF16 on CUDA, always: FP16 overflows in this model and gives black pictures."""
+    import torch
+
+    return torch.bfloat16 if place.type == "cuda" else torch.float32

@@ -17,7 +17,7 @@ class Held(Section):
 
     model: str = Field(
         "tiny",
-        description="A folder saved with save_pretrained, a model id in the local hub cache, 'tiny' (a random-weight pipeline made on the spot) or 'still' (grey pictures, no model).",
+        description="A folder saved with save_pretrained, a model id in the local hub cache, 'tiny' (a random-weight pipeline made on the spot), 'full' (one of Z-Image-Turbo's full size, to measure a GPU without its weights) or 'still' (grey pictures, no model).",
         min_length=1,
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
