@@ -170,7 +170,7 @@ async def _drain(service: ImageService, server: _Server) -> None:
     service.hurry(service.settings.drain)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0 if service.fatal.done() else service.settings.drain):
-            await service.queue.quiet()
+            await service.quiet()
     service.close()
     bodies.stop_reading()
     server.should_exit = True

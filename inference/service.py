@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 from inference import answers
-from inference.admission import STARTING_RETRY_SECONDS, Admission, closing
+from inference.admission import STARTING_RETRY_SECONDS, Admission, closing, nobody
 from inference.answers import Made
 from inference.audience import Audience
 from inference.engine import Job
@@ -78,6 +78,9 @@ class ImageService:
         self.tuner = AutoTuner(settings, self.limits, self._shared.observed, self.pool)
         self.ready, self.fatal = self._shared.ready, self._shared.fatal
         self.energy = self._shared.energy
+        self._inside = 0
+        self._left = asyncio.Event()
+        self._closed = False
         instruments.watch(
             depth=self.queue.depth,
             workers=self.pool.count,
@@ -95,8 +98,25 @@ class ImageService:
             HistoryError: the answer cannot be recorded, so it is not given.
         """
         visit = Visit(self.name, self.model, caller)
-        with self._instruments.in_flight.track_inprogress(), self._recorded(visit):
+        with self._inside_now(), self._recorded(visit):
             return await self._serve(visit, body)
+
+    @contextlib.contextmanager
+    def _inside_now(self) -> Iterator[None]:
+        """Count a request for as long as it is at our hands."""
+        self._inside += 1
+        try:
+            with self._instruments.in_flight.track_inprogress():
+                yield
+        finally:
+            self._inside -= 1
+            self._left.set()
+
+    async def quiet(self) -> None:
+        """Wait until every request is made, encoded and recorded."""
+        while self._inside:
+            self._left.clear()
+            await self._left.wait()
 
     def unread(self, outcome: Outcome, caller: Caller) -> None:
         """Record a request whose body was not read to its end.
@@ -204,7 +224,13 @@ class ImageService:
         return ticket
 
     async def _again(self, visit: Visit, job: Job) -> Answer:
-        """Have one more job of an accepted request made, at the head of its tenant's line."""
+        """Have one more job of an accepted request made, at the head of its tenant's line.
+
+        Raises:
+            Refused: nobody is left to make it.
+        """
+        if self._closed or not self.pool.workers:
+            raise closing() if self._closed else nobody()
         priority, tenant = visit.priority, visit.caller.tenant
         future = asyncio.get_running_loop().create_future()
         ticket = Ticket(job, priority, visit.began, future, tenant=tenant)
@@ -252,6 +278,7 @@ class ImageService:
             self.queue.dismiss(ticket, closing())
 
     def close(self) -> None:
-        """Turn away whoever is not served yet."""
+        """Turn away whoever is not served yet, for good."""
+        self._closed = True
         for ticket in [*self.queue, *self.queue.running]:
             self.queue.dismiss(ticket, closing())

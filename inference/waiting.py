@@ -58,12 +58,6 @@ class WaitingRoom:
         self._running.remove(batch)
         self._changed.set()
 
-    async def quiet(self) -> None:
-        """Wait until nobody waits and nothing is being made."""
-        while len(self) or self._running:
-            self._changed.clear()
-            await self._changed.wait()
-
     def nudge(self) -> None:
         """Look again: the limits have changed."""
         self._changed.set()

@@ -199,6 +199,18 @@ def test_last_worker(tmp_path: Path) -> None:
     assert {"ok": 2, "shed": 3} == History(tmp_path / "history").summary()["outcomes"]
 
 
+def test_last_worker_gone_for_a_second_try(tmp_path: Path) -> None:
+    """A picture to be made again when the last worker has left is refused at once, not at its deadline."""
+    with started(tmp_path, "--guard", "retry") as server:
+        [only] = workers(server.ready())
+        with asking(server, {"prompt": "black", **LONG}) as answers:
+            assert eventually(lambda: count(server, WorkerState.BUSY) == 1)
+            admin(server, "DELETE", f"workers/{only}")
+
+    assert (503, "no_worker") == (answers[0].status_code, answers[0].json()["error"]["type"])
+    assert int(answers[0].headers["retry-after"]) > 0
+
+
 def test_ended_while_starting(tmp_path: Path) -> None:
     """A worker that still loads its model ends at once when it is told to."""
     keys = tmp_path / "keys.toml"

@@ -99,6 +99,18 @@ def test_paused(tmp_path: Path) -> None:
     assert ([503, 503], 0) == ([answer.status_code for answer in answers], code)
 
 
+def test_made_again(tmp_path: Path) -> None:
+    """A picture that is made again when the server is told to end is still made, and delivered."""
+    with Server(tmp_path, *ALLOWED, "--guard", "retry") as server:
+        with asking(server.ready(), {"prompt": "black", "n": 3, **lasting(2)}) as answers:
+            assert eventually(lambda: busy(server))
+            server.process.send_signal(signal.SIGTERM)
+        code = server.process.wait(20)
+
+    assert ([200], 0) == ([answer.status_code for answer in answers], code)
+    assert {"anomalous": 1} == History(tmp_path / "history").summary()["outcomes"]
+
+
 def test_second_signal(tmp_path: Path) -> None:
     """A second SIGTERM does not wait; the history is sealed all the same."""
     with Server(tmp_path, *ALLOWED) as server:
