@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from exporter.nvml import Device, must
 
 
@@ -27,10 +25,12 @@ class XidEvents:
         else:
             self.supported = True
 
-    def numbers(self) -> Iterator[int]:
-        """Yield what has come since the last call, without waiting."""
-        for _ in range(_AT_ONCE if self.supported else 0):
+    def numbers(self) -> list[int]:
+        """Take what has come since the last call, without waiting."""
+        found: list[int] = []
+        while len(found) < _AT_ONCE:
             try:
-                yield int(self._nvml.nvmlEventSetWait_v2(self._set, 0).eventData)
+                found.append(int(self._nvml.nvmlEventSetWait_v2(self._set, 0).eventData))
             except self._nvml.NVMLError:
-                return
+                break
+        return found

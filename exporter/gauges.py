@@ -6,10 +6,10 @@ of https://github.com/NVIDIA/DCGM, read 2026-11).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from exporter.nvml import Device, Memory
-from lightmeter.catalog import Dcgm
+from lightmeter.catalog import Dcgm, Throttle
 
 
 Gauges = dict[str, float]
@@ -26,6 +26,21 @@ FIELDS = {
     145: Dcgm.REMAP_FAILURE,
 }
 """NVML's field values."""
+THROTTLE_FIELDS = {
+    74: Throttle.POWER,
+    75: Throttle.THERMAL,
+    76: Throttle.SYNC_BOOST,
+    77: Throttle.BOARD_LIMIT,
+    78: Throttle.LOW_UTIL,
+    79: Throttle.RELIABILITY,
+}
+"""Field values that count nanoseconds with the clocks held down."""
+THROTTLE_BITS = {
+    Throttle.POWER: 0x4 | 0x80,  # software power cap, power brake
+    Throttle.THERMAL: 0x20 | 0x40,  # software and hardware thermal slowdown
+    Throttle.SYNC_BOOST: 0x10,
+}
+"""Bits of the event reasons, where there are no such counters."""
 PROFILE = {
     1: Dcgm.GR_ACTIVE,
     2: Dcgm.SM_ACTIVE,
@@ -37,49 +52,42 @@ PROFILE = {
     13: Dcgm.FP16_ACTIVE,
 }
 """NVML's profiling counters (GPM)."""
-_SM, _MEMORY = 1, 2
 _MIB = 1 << 20
 
 
-def of_device(device: Device, fields: Mapping[int, float]) -> Gauges:
-    """Read what only a whole GPU has; ``fields`` are its field values, read already."""
-    nvml = device.nvml
+def of_device(readings: Mapping[str, Any], fields: Mapping[int, float]) -> Gauges:
+    """Name what only a whole GPU has: `exporter.nvml.Device.readings`, and its field values."""
     found: dict[str, float | None] = {
-        Dcgm.GPU_TEMP: device.ask(nvml.nvmlDeviceGetTemperature, 0),
-        Dcgm.POWER_USAGE: _scaled(device.ask(nvml.nvmlDeviceGetPowerUsage), 1e-3),
-        Dcgm.SM_CLOCK: device.ask(nvml.nvmlDeviceGetClockInfo, _SM),
-        Dcgm.MEM_CLOCK: device.ask(nvml.nvmlDeviceGetClockInfo, _MEMORY),
-        Dcgm.ENC_UTIL: _first(device.ask(nvml.nvmlDeviceGetEncoderUtilization)),
-        Dcgm.DEC_UTIL: _first(device.ask(nvml.nvmlDeviceGetDecoderUtilization)),
-        Dcgm.THROTTLE: device.reasons(),
+        Dcgm.GPU_TEMP: readings["celsius"],
+        Dcgm.POWER_USAGE: _scaled(readings["milliwatts"], 1e-3),
+        Dcgm.SM_CLOCK: readings["sm_mhz"],
+        Dcgm.MEM_CLOCK: readings["memory_mhz"],
+        Dcgm.ENC_UTIL: _item(readings["encoder"], 0),
+        Dcgm.DEC_UTIL: _item(readings["decoder"], 0),
+        Dcgm.GPU_UTIL: _scaled(_item(readings["rates"], 0), 100),
+        Dcgm.MEM_COPY_UTIL: _scaled(_item(readings["rates"], 1), 100),
+        Dcgm.THROTTLE: readings["reasons"],
+        Dcgm.ENERGY: readings["millijoules"],
     }
-    found |= {name: fields.get(number) for number, name in FIELDS.items()}
-    if found[Dcgm.ENERGY] is None:
-        found[Dcgm.ENERGY] = device.ask(nvml.nvmlDeviceGetTotalEnergyConsumption)
-    rates = device.rates()
-    if rates:
-        found |= {Dcgm.GPU_UTIL: 100 * rates[0], Dcgm.MEM_COPY_UTIL: 100 * rates[1]}
+    found |= {name: fields[number] for number, name in FIELDS.items() if number in fields}
     return {name: value for name, value in found.items() if value is not None}
 
 
-def of_memory(memory: Memory | None) -> Gauges:
-    """Tell the memory in MiB, whole ones as DCGM has them."""
-    if memory is None:
-        return {}
-    found = {Dcgm.FB_TOTAL: memory.total, Dcgm.FB_USED: memory.used, Dcgm.FB_FREE: memory.free}
-    if memory.reserved is not None:
-        found[Dcgm.FB_RESERVED] = memory.reserved
-    return {name: size // _MIB for name, size in found.items()}
+def of_memory(memory: Sequence[int | None] | None) -> Gauges:
+    """Name the total, used, free and reserved bytes, as whole MiB like DCGM."""
+    names = (Dcgm.FB_TOTAL, Dcgm.FB_USED, Dcgm.FB_FREE, Dcgm.FB_RESERVED)
+    found = zip(names, memory or (), strict=False)
+    return {name: size // _MIB for name, size in found if size is not None}
 
 
 def of_profile(shares: Mapping[int, float]) -> Gauges:
     """Name the averages of the profiling counters, 0..1."""
-    return {PROFILE[number]: share for number, share in shares.items() if number in PROFILE}
+    return {name: shares[number] for number, name in PROFILE.items() if number in shares}
 
 
 def _scaled(value: float | None, factor: float) -> float | None:
     return None if value is None else value * factor
 
 
-def _first(values: list[int] | None) -> int | None:
-    return values[0] if values else None
+def _item(values: Sequence[float] | None, index: int) -> float | None:
+    return values[index] if values else None

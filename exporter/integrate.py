@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 
 USUAL_PERIOD = 1 / 6
@@ -19,10 +19,6 @@ GAP_PERIODS = 2.5
 """Two samples that are further apart have lost others between them, or the ring was dry."""
 PATIENCE = 1.5
 """Seconds without a new sample after which polled values count instead of samples still to come."""
-LOOK_BACK = 2.0
-"""Seconds: how far before now the shares of processes are asked for where none came for long."""
-EMPTY_ANSWERS = 60
-"""In a row, after which the driver's clock is looked for anew."""
 Sample = tuple[float, float]
 """When, on the driver's clock, and the average since the sample before; or for how long, and what."""
 
@@ -59,21 +55,13 @@ class RingMeter:
     that it runs as fast as ours; ``elapsed`` is ours.
     """
 
-    def __init__(self, active: float = 0.0, covered: float = 0.0, seen: float = 0.0) -> None:
-        self.active, self.covered, self.seen = active, covered, seen
-        self._until: float | None = seen or None
-        self._begun = bool(seen)
+    def __init__(self) -> None:
+        self.active, self.covered, self.seen = 0.0, 0.0, 0.0
+        self._until: float | None = None
+        self._begun = False
         self._spans: deque[float] = deque([USUAL_PERIOD], maxlen=9)
         self._polls: list[Sample] = []
         self._quiet = 0.0
-
-    @property
-    def ask(self) -> float:
-        """After which moment samples are wanted; 0 where the ring has been silent suspiciously long.
-
-        The driver's clock may have been set back; then the whole ring shows it.
-        """
-        return 0.0 if self._quiet > 10 * PATIENCE else self.seen
 
     def add(
         self, samples: Sequence[Sample], polled: float | None, elapsed: float, *, ring: bool = True
@@ -147,35 +135,22 @@ class RingMeter:
 class ProcessMeter:
     """Integrates the shares of processes: seconds of work since each was first seen, by pid."""
 
-    def __init__(self, busy: Mapping[int, float] | None = None, seen: float = 0.0) -> None:
-        self.busy: dict[int, float] = dict(busy or {})
-        self.seen = seen
+    def __init__(self) -> None:
+        self.busy: dict[int, float] = {}
+        self.seen = 0.0
         self._last: dict[int, float] = {}
-        self._quiet = 0.0
-        self._empty = 0
 
-    @property
-    def ask(self) -> float:
-        """After which moment of the driver's clock shares are wanted; 0 where it is not known."""
-        if not self.seen or self._empty > EMPTY_ANSWERS:
-            return 0.0
-        return max(self.seen, self.seen + self._quiet - LOOK_BACK)
+    def add(self, samples: Iterable[tuple[int, float, float]], asked: float) -> None:
+        """Take in (pid, moment, share since ``asked`` or since the sample before).
 
-    def add(self, samples: Iterable[tuple[int, float, float]], elapsed: float) -> None:
-        """Take in (pid, moment, share since `ask` or since the sample before) of the last answer."""
-        asked = self.ask
-        found = sorted(samples, key=lambda sample: sample[1])
-        if not found:
-            self._quiet += elapsed
-            self._empty += 1
-            return
-        for pid, at, share in found:
+        ``asked`` is 0 where the driver's clock was not known; nothing is counted then.
+        """
+        for pid, at, share in sorted(samples, key=lambda sample: sample[1]):
             begin = max(self._last.get(pid, asked), asked)
             if asked and at > begin:
                 self.busy[pid] = self.busy.get(pid, 0.0) + share * (at - begin)
             self._last[pid] = max(at, begin)
-        self.seen = found[-1][1]
-        self._quiet, self._empty = 0.0, 0
+            self.seen = max(at, self.seen)
 
     def keep(self, pids: Collection[int]) -> None:
         """Forget processes that are gone."""
@@ -186,8 +161,8 @@ class ProcessMeter:
 class Integral:
     """Integrates a gauge that is read now and then, by trapezoids; a gap of ``limit`` is left out."""
 
-    def __init__(self, total: float = 0.0, limit: float = 5.0) -> None:
-        self.total, self._limit = total, limit
+    def __init__(self, limit: float) -> None:
+        self.total, self._limit = 0.0, limit
         self._last: tuple[float, float] | None = None
 
     def add(self, at: float, value: float) -> None:
@@ -200,12 +175,12 @@ class Integral:
 class Native:
     """A counter that the driver keeps. It goes on where the driver's begins anew."""
 
-    def __init__(self, base: float = 0.0, last: float = 0.0) -> None:
-        self.base, self.last = base, last
+    def __init__(self) -> None:
+        self._base, self._last = 0.0, 0.0
 
     def add(self, value: float) -> float:
         """Take in the driver's value; return ours."""
-        if value < self.last:
-            self.base += self.last
-        self.last = value
-        return self.base + value
+        if value < self._last:
+            self._base += self._last
+        self._last = value
+        return self._base + value

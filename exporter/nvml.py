@@ -256,12 +256,23 @@ class Device:
             return None
         return [(one.pid, one.timeStamp / 1e6, min(one.smUtil, 100) / 100) for one in found if one.timeStamp]  # fmt: skip
 
-    def reasons(self) -> int | None:
-        """Read the bit mask of what holds the clocks down; older drivers have an older name for it."""
-        found = self.ask(self.nvml.nvmlDeviceGetCurrentClocksEventReasons)
-        if found is None:
-            found = self.ask(self.nvml.nvmlDeviceGetCurrentClocksThrottleReasons)
-        return found if found is None else int(found)
+    def readings(self) -> dict[str, Any]:
+        """Read what only a whole GPU has, in NVML's units; None where it cannot tell."""
+        nvml, ask = self.nvml, self.ask
+        reasons = ask(nvml.nvmlDeviceGetCurrentClocksEventReasons)
+        if reasons is None:  # older drivers have an older name for it
+            reasons = ask(nvml.nvmlDeviceGetCurrentClocksThrottleReasons)
+        return {
+            "celsius": ask(nvml.nvmlDeviceGetTemperature, 0),
+            "milliwatts": ask(nvml.nvmlDeviceGetPowerUsage),
+            "millijoules": ask(nvml.nvmlDeviceGetTotalEnergyConsumption),
+            "sm_mhz": ask(nvml.nvmlDeviceGetClockInfo, 1),
+            "memory_mhz": ask(nvml.nvmlDeviceGetClockInfo, 2),
+            "encoder": ask(nvml.nvmlDeviceGetEncoderUtilization),
+            "decoder": ask(nvml.nvmlDeviceGetDecoderUtilization),
+            "rates": self.rates(),
+            "reasons": reasons,
+        }
 
     def instances(self) -> list[Device] | None:
         """Find the MIG instances; None where MIG is off or unknown."""

@@ -3,44 +3,84 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from exporter.frames import Json, to_snapshot
-from exporter.snapshot import Fleet, Health, Snapshot
+from exporter.frames import Json
+from exporter.part import Part
+from exporter.snapshot import Fleet, Gpu, Health, Snapshot
 from exporter.watch import Watch
 from lightmeter.catalog import GpuState
 
 
-@dataclass
+@dataclass(frozen=True)
+class Options:
+    """How GPUs are sampled. Times are seconds."""
+
+    hz: float = 20.0
+    """Looks at each GPU's memory in a second."""
+    peak_window: float = 60.0
+    """Over which the highest memory use is remembered."""
+    silence: float = 3.0
+    """After which a GPU that says nothing counts as hung."""
+    start: float = 15.0
+    """For the first word of a sampler, the driver's start included."""
+    expected: int | None = None
+    """GPUs that there should be; None is as many as were ever seen."""
+
+
 class Slot:
     """One GPU. Its index stays as it was first seen, also where the driver's numbers move up."""
 
-    index: int
-    uuid: str | None
-    watch: Watch
-    snapshots: tuple[Snapshot, ...] = ()
-    notes: tuple[str, ...] = ()
-    memo: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, index: int, uuid: str | None, watch: Watch, window: float) -> None:
+        self.index, self.uuid, self.watch = index, uuid, watch
+        self.snapshots: tuple[Snapshot, ...] = ()
+        self._window = window
+        self._parts: list[Part] = []
+        self._known: dict[str, Part] = {}
 
-    def said(self, frame: Json, now: float) -> None:
-        """Take in a sampler's frame.
+    @property
+    def seen(self) -> dict[str, tuple[float, float]]:
+        """What the next sampler needs to go on from."""
+        return {uuid: part.seen for uuid, part in self._known.items()}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is not read but worked out."""
+        return tuple(note for part in self._parts for note in part.notes)
+
+    def introduced(self, parts: Sequence[Json], unix: float) -> None:
+        """Take in which GPU it is, and its MIG instances; one that is known goes on.
+
+        Raises:
+            KeyError, TypeError: it is no list of parts.
+        """
+        self._parts = []
+        for plain in parts:
+            split = plain.pop("split")
+            gpu = Gpu(**plain)
+            own = gpu.mig_uuid or gpu.uuid
+            part = self._known.setdefault(own, Part(gpu, self._window, unix))
+            part.gpu, part.split = gpu, split
+            self._parts.append(part)
+        self.uuid = self._parts[0].gpu.uuid
+
+    def sampled(self, frame: Json, now: float, unix: float) -> None:
+        """Take in what a sampler has read, at a moment by both clocks.
 
         Raises:
             KeyError, TypeError: it is no frame of readings.
         """
-        self.snapshots = tuple(to_snapshot(plain) for plain in frame["snapshots"])
-        self.notes = tuple(frame["notes"])
-        self.uuid = self.snapshots[0].gpu.uuid
-        self.memo |= frame["memo"]
+        for part, raw in zip(self._parts, frame["raw"], strict=True):
+            part.take(raw, frame["at"], unix)
+        self.snapshots = tuple(part.snapshot(frame["at"], unix) for part in self._parts)
         self.watch.sampled(frame["at"], now)
 
 
 class Roster:
     """All GPUs ever seen. ``expected`` is how many there should be, where that is configured."""
 
-    def __init__(self, silence: float, start: float, expected: int | None = None) -> None:
-        self._silence, self._start, self._configured = silence, start, expected
+    def __init__(self, options: Options) -> None:
+        self._options = options
         self._state: str = GpuState.STARTING
         self._detail = ""
         self.slots: dict[int, Slot] = {}
@@ -55,7 +95,9 @@ class Roster:
             self._place(index, uuid, uuids or ())
 
     def _add(self, index: int, uuid: str | None) -> None:
-        self.slots.setdefault(index, Slot(index, uuid, Watch(self._silence, self._start)))
+        options = self._options
+        watch = Watch(options.silence, options.start)
+        self.slots.setdefault(index, Slot(index, uuid, watch, options.peak_window))
 
     def _place(self, index: int, uuid: str, uuids: Sequence[str]) -> None:
         """Find the slot of a GPU: its own, that of one it replaces, or a new one."""
@@ -79,7 +121,7 @@ class Roster:
         """Tell of each GPU, known or expected, whether it answers; of the machine where there is none."""
         for slot in self.slots.values():
             yield slot.watch.health(now, slot.index, slot.uuid)
-        missing = range(len(self.slots), self._configured or 0)
+        missing = range(len(self.slots), self._options.expected or 0)
         places: Sequence[int | None] = missing if missing or self.slots else (None,)
         state, detail = self._state, self._detail
         if state == GpuState.OK:
@@ -89,7 +131,7 @@ class Roster:
                 index=index, uuid=None, up=False, reason=state, age_seconds=None, detail=detail
             )
 
-    def fleet(self, now: float, window: float) -> Fleet:
+    def fleet(self, now: float) -> Fleet:
         """Tell all that is known."""
         health = tuple(self.health(now))
         up = {one.index for one in health if one.up}
@@ -101,7 +143,7 @@ class Roster:
                 for snapshot in slot.snapshots
             ),
             health=health,
-            expected=self._configured or len(self.slots) or None,
+            expected=self._options.expected or len(self.slots) or None,
             source="nvml",
-            peak_window_seconds=window,
+            peak_window_seconds=self._options.peak_window,
         )

@@ -1,7 +1,7 @@
 """The process that reads one GPU, so that a driver call that never returns takes only that GPU down.
 
-It says what it knows in frames (`exporter.frames`) on a socket and listens to nobody; where it cannot
-go on it says why and ends. Another sampler goes on from the memo in its last frame.
+It says what it has read in frames (`exporter.frames`) on a socket and listens to nobody; where it
+cannot go on it says why and ends.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from exporter import frames, nvml
 from exporter.events import XidEvents
 from exporter.frames import Json
 from exporter.nvml import Device
-from exporter.part import Part
+from exporter.reader import Reader
 from lightmeter.catalog import GpuState
 from lightmeter.errors import DriverError
 
@@ -25,57 +24,59 @@ from lightmeter.errors import DriverError
 DRAIN_SECONDS = 0.5
 READ_SECONDS = 1.0
 MIG_SECONDS = 5.0
-SAMPLE, FAULT, CENSUS = "sample", "fault", "census"
-"""Kinds of frames: readings; what went wrong, the last frame; the GPUs that there are."""
+PARTS, SAMPLE, FAULT, CENSUS = "parts", "sample", "fault", "census"
+"""Kinds of frames: which GPU and instances there are, the first; what was read of each; what went
+wrong, the last; the GPUs of the machine."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What a sampler is told: which GPU, and how. ``memo`` is by the parts' own UUIDs."""
+    """What a sampler is told: which GPU, how often to look at its memory, and where others left off.
+
+    ``seen`` holds `exporter.part.Part.seen` by the parts' own UUIDs.
+    """
 
     index: int
     uuid: str | None
     hz: float
-    window: float
-    memo: Mapping[str, Any]
+    seen: Mapping[str, Sequence[float]]
 
 
 class Sampler:
     """One GPU and its MIG instances."""
 
     def __init__(self, spec: Spec) -> None:
-        self._driver = nvml.start()
-        self._spec = spec
+        driver = nvml.start()
         self._device = Device.find(spec.index, spec.uuid)
-        self._events = XidEvents(self._device)
         instances = self._device.instances()
         self._layout = _layout(instances)
-        whole = self._part(self._device, split=instances is not None)
-        self.parts = [whole, *(self._part(one) for one in instances or ())]
-
-    def _part(self, device: Device, *, split: bool = False) -> Part:
-        gpu = device.identity(self._spec.index, self._driver)
-        memo = self._spec.memo.get(gpu.mig_uuid or gpu.uuid, {})
-        return Part(device, gpu, self._spec.window, memo, split=split)
+        events = XidEvents(self._device)
+        self.parts: list[Json] = []
+        self._readers: list[Reader] = []
+        for device in (self._device, *(instances or ())):
+            split = device is self._device and instances is not None
+            gpu = vars(device.identity(spec.index, driver))
+            self.parts.append(gpu | {"split": split})
+            ring, shares = spec.seen.get(gpu["mig_uuid"] or gpu["uuid"], (0.0, 0.0))
+            heard = events if device is self._device and events.supported else None
+            self._readers.append(Reader(device, (ring, shares), heard, split=split))
 
     def tick(self, elapsed: float) -> None:
         """Read what changes fastest."""
-        for part in self.parts:
-            part.tick(elapsed)
+        for reader in self._readers:
+            reader.tick(elapsed)
 
-    def drain(self, at: float, elapsed: float) -> None:
-        """Take what the driver has sampled and reported."""
-        for part in self.parts:
-            part.drain(at, elapsed)
+    def drain(self, elapsed: float) -> None:
+        """Take what the driver has sampled."""
+        for reader in self._readers:
+            reader.drain(elapsed)
 
-    def read(self, at: float, elapsed: float) -> None:
+    def read(self, elapsed: float) -> None:
         """Read everything else."""
-        for part in self.parts:
-            part.read(at, elapsed)
-        if self._events.supported:
-            self.parts[0].count(self._events.numbers())
+        for reader in self._readers:
+            reader.read(elapsed)
 
-    def check(self, _at: float, _elapsed: float) -> None:
+    def check(self, _: float) -> None:
         """See whether the GPU has been divided anew.
 
         Raises:
@@ -85,16 +86,16 @@ class Sampler:
         if now != self._layout:
             raise DriverError(f"MIG went from {self._layout} to {now}", GpuState.MIG_CHANGED)
 
-    def frame(self, at: float) -> Json:
-        """Write down what is known."""
-        return {
-            "kind": SAMPLE,
-            "pid": os.getpid(),
-            "at": at,
-            "snapshots": [frames.from_snapshot(part.snapshot(at)) for part in self.parts],
-            "notes": self.parts[0].notes,
-            "memo": {part.gpu.mig_uuid or part.gpu.uuid: part.memo() for part in self.parts},
-        }
+    def tell(self, out: socket.socket, at: float) -> None:
+        """Say what has been read up to a moment; what cannot be said yet is said the next time.
+
+        Raises:
+            OSError: nobody listens any more.
+        """
+        raw = [reader.raw() for reader in self._readers]
+        if send(out, {"kind": SAMPLE, "at": at, "raw": raw}):
+            for reader in self._readers:
+                reader.sent()
 
 
 def _layout(instances: Sequence[Device] | None) -> str:
@@ -104,7 +105,7 @@ def _layout(instances: Sequence[Device] | None) -> str:
 class Rhythm:
     """Calls something every so many seconds, and tells it how many have passed."""
 
-    def __init__(self, period: float, call: Callable[[float, float], None], begin: float) -> None:
+    def __init__(self, period: float, call: Callable[[float], None], begin: float) -> None:
         self._period, self._call = period, call
         self._last, self._due = begin, begin
 
@@ -112,15 +113,21 @@ class Rhythm:
         """Call it where it is due; tell whether it was."""
         if at < self._due:
             return False
-        self._call(at, at - self._last)
+        self._call(at - self._last)
         self._last = at
         self._due = self._due + self._period if self._due + self._period > at else at + self._period
         return True
 
 
 def run(spec: Spec, out: socket.socket) -> None:
-    """Follow a GPU until it or the listener is gone."""
+    """Follow a GPU until it or the listener is gone.
+
+    Raises:
+        DriverError: the GPU is gone, or was divided anew.
+        OSError: nobody listens any more.
+    """
     sampler = Sampler(spec)
+    send(out, {"kind": PARTS, "pid": os.getpid(), "parts": sampler.parts})
     at = last = time.monotonic()
     drain = Rhythm(DRAIN_SECONDS, sampler.drain, at)
     read = Rhythm(READ_SECONDS, sampler.read, at)
@@ -131,7 +138,7 @@ def run(spec: Spec, out: socket.socket) -> None:
         read(at)
         check(at)
         if drained:
-            send(out, sampler.frame(at))
+            sampler.tell(out, at)
         last = at
         time.sleep(max(0.0, at + 1 / spec.hz - time.monotonic()))
         at = time.monotonic()
@@ -151,8 +158,8 @@ def census(out: socket.socket) -> None:
     send(out, {"kind": CENSUS, "count": count, "uuids": uuids})
 
 
-def send(out: socket.socket, frame: Json) -> None:
-    """Send a frame, whole or not at all: a listener that lags behind misses some, we never wait.
+def send(out: socket.socket, frame: Json) -> bool:
+    """Send a frame, whole or not at all; tell which. A listener that lags behind is not waited for.
 
     Raises:
         OSError: nobody listens any more.
@@ -160,4 +167,5 @@ def send(out: socket.socket, frame: Json) -> None:
     try:
         out.send(frames.dumps(frame), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
     except BlockingIOError:
-        return
+        return False
+    return True

@@ -13,37 +13,21 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from exporter import frames, nursery, sampling
 from exporter.frames import Json
-from exporter.roster import Roster, Slot
+from exporter.roster import Options, Roster, Slot
 from exporter.snapshot import Fleet, Health
 from exporter.starter import Starter
 from exporter.watch import CensusWatch, Do
 
 
+__all__ = ["Options", "Supervisor"]
 _log = logging.getLogger(__name__)
 _TURN_SECONDS = 0.25
 _FRAME_BYTES = 1 << 18
 _CENSUS = "census"
-
-
-@dataclass(frozen=True)
-class Options:
-    """How GPUs are sampled. Times are seconds."""
-
-    hz: float = 20.0
-    """Looks at each GPU's memory in a second."""
-    peak_window: float = 60.0
-    """Over which the highest memory use is remembered."""
-    silence: float = 3.0
-    """After which a GPU that says nothing counts as hung."""
-    start: float = 15.0
-    """For the first word of a sampler, the driver's start included."""
-    expected: int | None = None
-    """GPUs that there should be; None is as many as were ever seen."""
 
 
 class Supervisor:
@@ -54,7 +38,7 @@ class Supervisor:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._roster = Roster(options.silence, options.start, options.expected)
+        self._roster = Roster(options)
         self._census = CensusWatch()
         self._said: dict[int | None, Health] = {}
         self._noted: dict[int, tuple[str, ...]] = {}
@@ -69,7 +53,7 @@ class Supervisor:
     def fleet(self) -> Fleet:
         """Tell what is known now."""
         with self._lock:
-            return self._roster.fleet(time.monotonic(), self._options.peak_window)
+            return self._roster.fleet(time.monotonic())
 
     def close(self) -> None:
         """End the samplers."""
@@ -123,8 +107,7 @@ class Supervisor:
     def _look_after(self, slot: Slot, now: float) -> None:
         name, due = str(slot.index), slot.watch.due(now)
         if due is Do.START:
-            hz, window = self._options.hz, self._options.peak_window
-            spec = sampling.Spec(slot.index, slot.uuid, hz=hz, window=window, memo=slot.memo)
+            spec = sampling.Spec(slot.index, slot.uuid, self._options.hz, slot.seen)
             self._start(nursery.SPAWN, name, dataclasses.asdict(spec))
             slot.watch.started(now)
         elif due is Do.KILL:
@@ -178,7 +161,10 @@ class Supervisor:
         if frame["kind"] == sampling.FAULT:
             slot.watch.failed(frame["state"], frame["detail"])
             return
-        slot.said(frame, time.monotonic())
+        if frame["kind"] == sampling.PARTS:
+            slot.introduced(frame["parts"], time.time())
+            return
+        slot.sampled(frame, time.monotonic(), time.time())
         if self._noted.get(slot.index, ()) != slot.notes:
             self._noted[slot.index] = slot.notes
             _log.info("%s: %s", _name(slot.index), "; ".join(slot.notes) or "all is read")

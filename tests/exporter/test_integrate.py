@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from exporter.integrate import Integral, Native, ProcessMeter, RingMeter, SlidingMax
+from exporter.reader import LOOK_BACK, RING_SECONDS, SHARES_SECONDS, Cursor
 from support.nvml import Wave
 
 
@@ -40,17 +41,18 @@ def ring(
 
 
 def play(wave: Wave, period: float, steps: list[float], *, dry: bool, delay: float) -> RingMeter:
-    """Drain a ring as time passes, as the sampler does."""
-    meter = RingMeter()
+    """Drain a ring as time passes, as a sampler does."""
+    meter, cursor = RingMeter(), Cursor(0.0, RING_SECONDS)
     at = 20.0
     for elapsed in steps:
         at += elapsed
-        begin = max(at - delay - 20, meter.ask - CLOCK)
+        since = cursor.since()
+        begin = max(at - delay - 20, since - CLOCK)
         held = ring(wave, period, (begin, at - delay), dry=dry)
-        samples = [sample for sample in held if sample[0] > meter.ask]
+        samples = [sample for sample in held if sample[0] > since]
         last = math.floor(at / period) * period
-        polled = wave.seconds(last - period, last) / period
-        meter.add(samples, polled, elapsed)
+        meter.add(samples, wave.seconds(last - period, last) / period, elapsed)
+        cursor.move(max(samples)[0] if samples else None, elapsed)
     return meter
 
 
@@ -137,26 +139,39 @@ def test_samples_in_batches() -> None:
 
 def test_clock_set_back() -> None:
     """Where the driver's clock is set back counting goes on after a while."""
-    meter = RingMeter()
-    meter.add([(CLOCK + i / 6, 1.0) for i in range(10)], None, 0.5)
-    for step in range(200):
-        now = CLOCK - 3600 + step / 2
+    meter, cursor = RingMeter(), Cursor(0.0, RING_SECONDS)
+    for step in range(220):
+        now = CLOCK + step / 2 - (3600 if step > 20 else 0)
         held = [(now + i / 6, 1.0) for i in range(-3, 1)]
-        meter.add([sample for sample in held if sample[0] > meter.ask], 1.0, 0.5)
+        samples = [sample for sample in held if sample[0] > cursor.since()]
+        meter.add(samples, 1.0, 0.5)
+        cursor.move(max(samples)[0] if samples else None, 0.5)
 
-    assert 100 == pytest.approx(meter.active, rel=0.05)
+    assert 110 == pytest.approx(meter.active, rel=0.05)
 
 
-def test_resumed() -> None:
-    """A meter that goes on for another counts the samples between the two."""
-    first = RingMeter()
-    first.add([(CLOCK, 0.0)], None, 0.5)
-    first.add([(CLOCK + 1 / 6, 1.0)], None, 0.5)
-    second = RingMeter(first.active, first.covered, first.seen)
-    second.add([(CLOCK + i / 6, 1.0) for i in range(2, 13)], None, 0.5)
+def test_next_sampler() -> None:
+    """The samples between two samplers are counted: the second asks from where the first left off."""
+    meter = RingMeter()
+    meter.add([(CLOCK, 0.0)], None, 0.5)
+    meter.add([(CLOCK + 1 / 6, 1.0)], None, 0.5)
+    assert CLOCK + 1 / 6 == Cursor(meter.seen, RING_SECONDS).since()
+    meter.add([(CLOCK + i / 6, 1.0) for i in range(2, 13)], None, 0.0)
 
-    assert 2 == pytest.approx(second.active)
-    assert 2 == pytest.approx(second.covered)
+    assert 2 == pytest.approx(meter.active)
+    assert 2 == pytest.approx(meter.covered)
+
+
+def test_cursor_is_not_unsure_for_long() -> None:
+    """A ring that is dry is looked at as a whole now and then only."""
+    cursor = Cursor(CLOCK, RING_SECONDS)
+    asked = []
+    for _ in range(124):
+        asked.append(cursor.since())
+        cursor.move(None, 0.5)
+
+    assert {0.0, CLOCK} == set(asked)
+    assert 3 == asked.count(0.0)
 
 
 @UNHURRIED
@@ -189,13 +204,15 @@ def test_peak_passes() -> None:
 @given(st.floats(0.05, 1), waves, st.lists(st.floats(0.5, 1.5), min_size=60, max_size=90))
 def test_processes(share: float, wave: Wave, steps: list[float]) -> None:
     """A process's busy time is its share of the bursts, however long it was quiet between them."""
-    meter = ProcessMeter(seen=CLOCK + 20)
+    meter, cursor = ProcessMeter(), Cursor(CLOCK + 20, SHARES_SECONDS)
     at = 20.0
     for elapsed in steps:
         at += elapsed
-        begin = meter.ask - CLOCK
+        asked = cursor.since(LOOK_BACK)
+        begin = asked - CLOCK
         worked = share * wave.seconds(begin, at) / (at - begin)
-        meter.add([(7, CLOCK + at, worked)] if worked else [], elapsed)
+        meter.add([(7, CLOCK + at, worked)] if worked else [], asked)
+        cursor.move(CLOCK + at if worked else None, elapsed)
 
     assert share * wave.seconds(20, at) == pytest.approx(
         meter.busy.get(7, 0), abs=1e-6 + share * 0.02
@@ -204,16 +221,18 @@ def test_processes(share: float, wave: Wave, steps: list[float]) -> None:
 
 def test_processes_whole_buffer() -> None:
     """A driver that answers with many samples of a process is counted sample by sample."""
-    meter = ProcessMeter(seen=CLOCK)
-    meter.add([(7, CLOCK + i, 0.5) for i in range(1, 5)], 4.0)
-    meter.add([(7, CLOCK + i, 0.5) for i in range(3, 7)], 2.0)
+    meter = ProcessMeter()
+    meter.add([(7, CLOCK + i, 0.5) for i in range(1, 5)], CLOCK)
+    meter.add([(7, CLOCK + i, 0.5) for i in range(3, 7)], CLOCK + 2)
 
     assert {7: 3.0} == meter.busy
+    assert CLOCK + 6 == meter.seen
 
 
 def test_processes_gone() -> None:
     """A process that is gone is forgotten; one that never worked has worked no time."""
-    meter = ProcessMeter({7: 3.0, 8: 1.0}, CLOCK)
+    meter = ProcessMeter()
+    meter.add([(7, CLOCK + 3, 1.0), (8, CLOCK + 1, 1.0)], CLOCK)
     meter.keep([8, 9])
 
     assert {8: 1.0, 9: 0.0} == meter.busy
@@ -221,17 +240,18 @@ def test_processes_gone() -> None:
 
 def test_processes_first_look() -> None:
     """What the driver remembers from before the exporter began is not counted."""
-    meter = ProcessMeter()
+    meter, cursor = ProcessMeter(), Cursor(0.0, SHARES_SECONDS)
 
-    assert 0 == meter.ask
-    meter.add([(7, CLOCK, 1.0)], 1.0)
+    assert 0 == cursor.since(LOOK_BACK)
+    meter.add([(7, CLOCK, 1.0)], 0.0)
     assert {} == meter.busy
-    assert CLOCK == meter.ask
+    cursor.move(CLOCK, 1.0)
+    assert CLOCK == cursor.since(LOOK_BACK)
 
 
 def test_power() -> None:
     """Power is integrated between readings, and not over a gap."""
-    energy = Integral(limit=5)
+    energy = Integral(5)
     for at, watts in ((0, 100), (1, 200), (2, 200), (60, 200), (61, 200)):
         energy.add(at, watts)
 
@@ -243,4 +263,3 @@ def test_native() -> None:
     counter = Native()
 
     assert [5, 9, 10, 12] == [counter.add(value) for value in (5, 9, 1, 3)]
-    assert 13 == Native(counter.base, counter.last).add(4)

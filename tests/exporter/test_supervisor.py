@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -378,3 +381,43 @@ def test_tells_nothing(tmp_path: Path) -> None:
 
     assert [None] * 8 == [known.memory_used_bytes, known.memory_total_bytes, known.memory_peak_bytes, known.busy_seconds, known.sampled_seconds, known.sm_active_seconds, known.energy_joules, known.processes]  # fmt: skip
     assert {} == known.throttle_seconds
+
+
+BUSY_LISTENER = """
+import json, socket, time
+from exporter import frames
+from exporter.sampling import Sampler, Spec
+ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+sampler = Sampler(Spec(0, None, 20.0, {}))
+elapsed = 0
+for _ in range(2000):
+    sampler.drain(0.5)
+    sampler.read(0.5)
+    elapsed += 0.5
+    sampler.tell(theirs, 0.0)
+    if sampler._readers[0].raw()["drains"]:
+        break
+drains = []
+ours.settimeout(0)
+while True:
+    try:
+        drains += frames.loads(ours.recv(1 << 20))["raw"][0]["drains"]
+    except BlockingIOError:
+        break
+drains += sampler._readers[0].raw()["drains"]
+print(json.dumps([elapsed, sum(drain[0] for drain in drains)]))
+"""
+
+
+def test_busy_listener(tmp_path: Path) -> None:
+    """What a sampler cannot say because nobody listens it says later; nothing is lost in between."""
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", BUSY_LISTENER],
+        env=os.environ | FakeNvml(tmp_path).environment,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+
+    passed, told = json.loads(run.stdout)
+    assert passed == told > 0

@@ -12,7 +12,7 @@ enum {
     NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, DRIVER_NOT_LOADED = 9, TIMEOUT = 10, GPU_IS_LOST = 15,
     UNKNOWN = 999,
 };
-enum { MAX_GPUS = 16, MAX_PROCESSES = 64, MAX_FAULTS = 16, MAX_INSTANCES = 7, MAX_XIDS = 256 };
+enum { MAX_GPUS = 16, MAX_PROCESSES = 64, MAX_FAULTS = 16, MAX_INSTANCES = 7, MAX_XIDS = 64 };
 enum { THROTTLES = 6 };
 
 /* Something that is on for `length` seconds of every `period`, from `phase` on; always on where
