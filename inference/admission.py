@@ -13,6 +13,7 @@ from inference.rates import Rates
 from inference.tickets import Refused, Ticket
 from inference.waiting import WaitingRoom
 from lightmeter.catalog import ShedReason, WorkerState
+from lightmeter.units import counted
 
 
 STARTING_RETRY_SECONDS = 5.0
@@ -134,7 +135,9 @@ class Admission:
 
     def refuse(self, ticket: Ticket) -> Refused:
         """Say that the queue is full, and when there will be a place."""
-        return self._refused(ticket, f"the queue is full: {len(self._queue)} wait")
+        return self._refused(
+            ticket, f"the queue is full: {counted(len(self._queue), 'request')} waiting"
+        )
 
     def _refused(self, ticket: Ticket, why: str) -> Refused:
         now = self._clock()

@@ -21,6 +21,7 @@ from inference import (
     routes_store,
 )
 from inference.bodies import BodyTooLarge, BodyTooSlow
+from inference.contract import Described
 from inference.feedback import Feedback, UnknownRequest
 from inference.job import Problem
 from inference.jobs import Jobs, UnknownJob
@@ -62,7 +63,7 @@ _RETRY_SECONDS = {WorkerError: 1.0, StoreError: 5.0, HistoryError: 30.0}
 def create_app(service: ImageService, *, tracer: Tracer, feedback: Feedback, jobs: Jobs) -> FastAPI:
     """Build the application around a service, its ratings and its jobs."""
     # FastAPI's own documentation pages load scripts from a CDN; /openapi.json is enough.
-    app = FastAPI(
+    app = Described(
         title="lightmeter",
         version=metadata.version("lightmeter"),
         docs_url=None,

@@ -11,16 +11,11 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from inference import bodies
+from inference.contract import READING, LimitsAnswer, WorkerFacts, WorkersAnswer, route
 from inference.limits import LimitsChange
 from inference.orders import InvalidRequest, explained
 from inference.pool import MOST_WORKERS
 from inference.service import ImageService
-
-
-_CHANGE = {
-    "content": {"application/json": {"schema": LimitsChange.model_json_schema()}},
-    "required": True,
-}
 
 
 def add(app: FastAPI, service: ImageService) -> None:
@@ -30,16 +25,19 @@ def add(app: FastAPI, service: ImageService) -> None:
 
 
 def _add_limits(app: FastAPI, service: ImageService) -> None:
-    @app.get("/admin/limits", summary="The limits in force.")
+    @app.get("/admin/limits", **route("The limits in force.", 401, 403, ok=LimitsAnswer))
     async def limits(request: Request) -> dict[str, Any]:
         _admin(request, service)
         return dataclasses.asdict(service.limits)
 
-    @app.put(
-        "/admin/limits",
-        summary="Change limits; what is not named stays.",
-        openapi_extra={"requestBody": _CHANGE},
+    describe = route(
+        "Change limits; what is not named stays.",
+        *(401, 403, *READING),
+        ok=LimitsAnswer,
+        takes=LimitsChange,
     )
+
+    @app.put("/admin/limits", **describe)
     async def change(request: Request) -> dict[str, Any]:
         who = _admin(request, service)
         try:
@@ -52,12 +50,16 @@ def _add_limits(app: FastAPI, service: ImageService) -> None:
 
 
 def _add_workers(app: FastAPI, service: ImageService) -> None:
-    @app.get("/admin/workers", summary="The workers and what they are at.")
+    @app.get(
+        "/admin/workers", **route("The workers and what they are at.", 401, 403, ok=WorkersAnswer)
+    )
     async def workers(request: Request) -> dict[str, Any]:
         _admin(request, service)
         return {"workers": [worker.describe() for worker in service.pool.workers]}
 
-    @app.post("/admin/workers", summary="Start one more worker.", status_code=202)
+    describe = route("Start one more worker.", 401, 403, 422, ok=WorkerFacts, status=202)
+
+    @app.post("/admin/workers", **describe)
     async def start(request: Request) -> dict[str, object]:
         _admin(request, service)
         if len(service.pool.workers) >= MOST_WORKERS:
@@ -66,11 +68,14 @@ def _add_workers(app: FastAPI, service: ImageService) -> None:
             )
         return service.pool.add().describe()
 
-    @app.delete(
-        "/admin/workers/{name}",
-        summary="Let a worker finish its batch and end; it is not replaced.",
-        status_code=202,
+    describe = route(
+        "Let a worker finish its batch and end; it is not replaced.",
+        *(401, 403, 404),
+        ok=WorkerFacts,
+        status=202,
     )
+
+    @app.delete("/admin/workers/{name}", **describe)
     async def end(request: Request, name: str) -> JSONResponse:
         _admin(request, service)
         worker = service.pool.find(name)

@@ -7,20 +7,21 @@ from typing import Any
 from fastapi import FastAPI, Request
 
 from inference import bodies
+from inference.contract import READING, RatingAnswer, route
 from inference.feedback import Feedback, RatingRequest
 from inference.service import ImageService
 
 
-_BODY = {
-    "content": {"application/json": {"schema": RatingRequest.model_json_schema()}},
-    "required": True,
-}
+_WRONG = (401, 404, *READING, 503, 504)
 
 
 def add(app: FastAPI, service: ImageService, feedback: Feedback) -> None:
     """Add the route."""
 
-    @app.post("/v1/feedback", openapi_extra={"requestBody": _BODY}, summary="Rate a request.")
+    @app.post(
+        "/v1/feedback",
+        **route("Rate a request.", *_WRONG, ok=RatingAnswer, takes=RatingRequest),
+    )
     async def rate(request: Request) -> dict[str, Any]:
         service.keys.identify(request.headers.get("authorization"))
         rating = await feedback.rate(await bodies.read(request))

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from inference import answers, bodies, links
 from inference.answers import Made
 from inference.bodies import BodyTooLarge, BodyTooSlow
+from inference.contract import MAKING, Event, PicturesAnswer, route
 from inference.orders import ImageRequest
 from inference.passing import PASSAGE
 from inference.service import ImageService
@@ -31,9 +32,10 @@ CLIENT_LEFT = 499
 """Nobody reads it; nginx has made it the log's word for a client that went away."""
 QUIET_SECONDS = 15.0
 """A stream with no news for so long sends a comment, so that no proxy closes it."""
-BODY = {
-    "content": {"application/json": {"schema": ImageRequest.model_json_schema()}},
-    "required": True,
+_MADE = {
+    "model": PicturesAnswer,
+    "content": {"text/event-stream": {"schema": Event.model_json_schema()}},
+    "description": "The pictures, or with stream: true the events.",
 }
 Problem = Callable[[LightmeterError], tuple[int, dict[str, Any], dict[str, str]]]
 
@@ -41,7 +43,7 @@ Problem = Callable[[LightmeterError], tuple[int, dict[str, Any], dict[str, str]]
 def add(app: FastAPI, service: ImageService, problem: Problem) -> None:
     """Add the route; ``problem`` translates what fails after a stream has begun."""
 
-    @app.post(GENERATIONS, openapi_extra={"requestBody": BODY}, summary="Make pictures.")
+    @app.post(GENERATIONS, **route("Make pictures.", *MAKING, ok=_MADE, takes=ImageRequest))
     async def generate(request: Request) -> Response:
         caller = caller_of(request, service)
         try:

@@ -9,9 +9,11 @@ import math
 from fastapi import FastAPI, Request, Response
 from starlette.requests import ClientDisconnect
 
+from inference.contract import MAKING, JobAnswer, route
 from inference.job import UNFINISHED, Job, State
 from inference.jobs import Jobs, Work
-from inference.routes_images import BODY, CLIENT_LEFT, Problem, caller_of, read_body
+from inference.orders import ImageRequest
+from inference.routes_images import CLIENT_LEFT, Problem, caller_of, read_body
 from inference.service import ImageService
 from inference.tracing import HEADER, Tracer
 from inference.visit import Caller, Passage
@@ -26,13 +28,15 @@ def add(
     app: FastAPI, service: ImageService, jobs: Jobs, *, tracer: Tracer, problem: Problem
 ) -> None:
     """Add the routes; ``problem`` says with which status a failure is answered."""
-
-    @app.post(
-        JOBS,
-        openapi_extra={"requestBody": BODY},
-        summary="Make pictures while the client is away.",
-        status_code=202,
+    describe = route(
+        "Make pictures while the client is away.",
+        *MAKING,
+        ok=JobAnswer,
+        status=202,
+        takes=ImageRequest,
     )
+
+    @app.post(JOBS, **describe)
     async def submit(request: Request) -> Response:
         trace = tracer.begin(request.scope["headers"])
         passage = Passage(trace, request.method, JOBS, status=202)
@@ -47,12 +51,14 @@ def add(
         answer.headers[HEADER] = trace.traceparent
         return answer
 
-    @app.get(JOBS + "/{name}", summary="How a job is, and its result.")
+    @app.get(JOBS + "/{name}", **route("How a job is, and its result.", 401, 404, ok=JobAnswer))
     async def look(request: Request, name: str) -> Response:
         job = _find(request, name)
         return _answer(job, await jobs.answer(job), 200)
 
-    @app.delete(JOBS + "/{name}", summary="Cancel a job, or forget a finished one.")
+    @app.delete(
+        JOBS + "/{name}", **route("Cancel a job, or forget a finished one.", 401, 404, ok=JobAnswer)
+    )
     async def cancel(request: Request, name: str) -> Response:
         job = _find(request, name)
         await jobs.cancel(job)

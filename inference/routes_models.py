@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 
 from inference import loras
+from inference.contract import ModelFacts, ModelsAnswer, route
 from inference.service import ImageService
 from lightmeter.errors import InputError
 
@@ -30,12 +31,12 @@ def add(app: FastAPI, service: ImageService) -> None:
             "loras": loras.names(folder) if folder else [],
         }
 
-    @app.get("/v1/models", summary="The models served: one.")
+    @app.get("/v1/models", **route("The models served: one.", 401, ok=ModelsAnswer))
     def models(request: Request) -> dict[str, Any]:
         service.keys.identify(request.headers.get("authorization"))
         return {"object": "list", "data": [model()]}
 
-    @app.get("/v1/models/{name:path}", summary="One model.")
+    @app.get("/v1/models/{name:path}", **route("One model.", 401, 404, ok=ModelFacts))
     def one(request: Request, name: str) -> dict[str, Any]:
         service.keys.identify(request.headers.get("authorization"))
         if name != service.model:

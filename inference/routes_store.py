@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request, Response
 
-from inference.store import IMAGES, PictureStore, UnknownPicture, kind_of
+from inference.contract import route
+from inference.store import IMAGES, KINDS, PictureStore, UnknownPicture, kind_of
 
 
 def add(app: FastAPI, store: PictureStore) -> None:
     """Add the route. It begins with ``img_``, so that it hides no other under ``/v1/images``."""
+    files = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in KINDS.values()}
+    describe = route(
+        "A picture that was asked for as a URL.", 404, ok={"content": files}, key=False
+    )
+    describe["responses"][304] = {"description": "It has not changed."}
 
     @app.api_route(
-        IMAGES + "img_{rest}",
-        methods=["GET", "HEAD"],
-        summary="A picture that was asked for as a URL.",
-        response_class=Response,
+        IMAGES + "img_{rest}", methods=["GET", "HEAD"], response_class=Response, **describe
     )
     async def stored(request: Request, rest: str) -> Response:
         name = f"img_{rest}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -185,11 +187,19 @@ def test_health(server: Server) -> None:
 
 
 def test_openapi(server: Server) -> None:
-    """The API describes itself, limits included."""
-    schema = server.client.get("/openapi.json").json()
+    """The API describes itself: what it takes, what it answers, and nothing that is not there."""
+    text = server.client.get("/openapi.json").text
+    schema = json.loads(text)
 
-    body = schema["paths"]["/v1/images/generations"]["post"]["requestBody"]
-    assert "num_inference_steps" in body["content"]["application/json"]["schema"]["properties"]
+    named = schema["components"]["schemas"]
+    post = schema["paths"]["/v1/images/generations"]["post"]
+    assert "num_inference_steps" in named["ImageRequest"]["properties"]
+    assert "timings" in named["PicturesAnswer"]["properties"]
+    assert {"application/json", "text/event-stream"} == set(post["responses"]["200"]["content"])
+    assert "Retry-After" in post["responses"]["429"]["headers"]
+    assert [{"HTTPBearer": []}] == post["security"]
+    assert set(re.findall(r'"\$ref":"#/components/schemas/(\w+)"', text)) <= set(named)
+    assert "$defs" not in text
 
 
 def test_counted(server: Server) -> None:

@@ -217,7 +217,7 @@ def test_stream(ai: openai.OpenAI) -> None:
     assert (64, 32) == opened(last.b64_json).size
     assert ("png", "64x32") == (last.output_format, last.size)
     assert {"image_generation.progress"} == {event.type for event in steps}
-    assert [1, 2, 3] == [event.to_dict()["step"] for event in steps]
+    assert [0, 1, 2, 3] == [event.to_dict()["step"] for event in steps]
 
 
 def test_stream_of_several(ai: openai.OpenAI) -> None:
