@@ -61,9 +61,12 @@ class Worker:
             except ModelError as error:
                 self._give_up(error)
                 return
-            except DEATHS as error:
+            except Exception as error:  # noqa: BLE001  (nobody above it: without a keeper, no worker)
                 reason = str(error) or type(error).__name__
-                _log.warning("worker %s died (%s); it is started again", self.id, reason)
+                trace = None if isinstance(error, DEATHS) else error
+                _log.warning(
+                    "worker %s died (%s); it is started again", self.id, reason, exc_info=trace
+                )
                 self.deaths += 1
                 await self._recover()
             finally:

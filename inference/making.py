@@ -121,7 +121,8 @@ async def make(batch: Batch, process: WorkerProcess, shared: Shared, place: Plac
     """Have a batch made and its requests answered; on a full memory, again in halves.
 
     Raises:
-        EOFError, OSError, WorkerError, LookupError: the worker died; its requests are queued again.
+        EOFError, OSError, WorkerError, LookupError: the worker died; its requests are queued again,
+        as they are after any other error.
     """
     for ticket in batch.tickets:
         ticket.worker = place.facts
@@ -130,7 +131,7 @@ async def make(batch: Batch, process: WorkerProcess, shared: Shared, place: Plac
     try:
         while pending:
             pending = await _attempt(pending[0], process, shared, place) + pending[1:]
-    except DEATHS:
+    except Exception:
         for left in pending:
             _lost(left, shared.queue)
         raise

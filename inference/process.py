@@ -24,7 +24,9 @@ from lightmeter.settings import Serve
 
 
 _STREAM_LIMIT = 64 * 1024 * 1024
-_BABBLE = (ValueError, LookupError, struct.error)
+_CLOSED = -1
+"""In place of a file descriptor, whose number may have gone to another file."""
+_BABBLE = (ValueError, LookupError, TypeError, MemoryError, struct.error)
 """What a process that writes no frames shows itself as."""
 
 
@@ -64,19 +66,24 @@ class WorkerProcess:
             control=listening,
             log_format=logs.form(),
         )
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # never import from the folder that the user happens to stand in
-            "-m",
-            "inference.worker",
-            json.dumps(dataclasses.asdict(spec)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=_STREAM_LIMIT,
-            pass_fds=(listening,),
-            env=os.environ | _environment(threads, settings.data),
-        )
-        os.close(listening)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # never import from the folder that the user happens to stand in
+                "-m",
+                "inference.worker",
+                json.dumps(dataclasses.asdict(spec)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=_STREAM_LIMIT,
+                pass_fds=(listening,),
+                env=os.environ | _environment(threads, settings.data),
+            )
+        except BaseException:
+            os.close(control)
+            raise
+        finally:
+            os.close(listening)
         return cls(process, control)
 
     @property
@@ -85,7 +92,7 @@ class WorkerProcess:
         return self._process.pid
 
     async def _listen(self) -> None:
-        """Sort what the worker says: beats, steps, and answers."""
+        """Sort what the worker says: beats, steps, and answers. In the end there is always an EOFError."""
         try:
             while True:
                 header, payload = await wire.receive(self._reader)
@@ -95,9 +102,10 @@ class WorkerProcess:
                 elif header["kind"] not in wire.SIGNS_OF_LIFE:
                     self._frames.put_nowait((header, payload))
         except (OSError, EOFError):
-            self._frames.put_nowait(EOFError(self.why or "its pipe closed"))
+            pass
         except _BABBLE as error:
             self.kill(f"it wrote no frame: {error}")
+        finally:
             self._frames.put_nowait(EOFError(self.why or "its pipe closed"))
 
     async def receive(self) -> tuple[wire.Header, bytes]:
@@ -138,7 +146,7 @@ class WorkerProcess:
 
     def give_up(self, number: int) -> None:
         """Let a batch end after its next step; nothing happens if it has ended already."""
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             os.write(self._control, number.to_bytes(8, "big"))
 
     async def death(self) -> None:
@@ -157,6 +165,7 @@ class WorkerProcess:
         await self._process.wait()
         self._listening.cancel()
         os.close(self._control)
+        self._control = _CLOSED
 
 
 def _environment(threads: int, data: Path) -> dict[str, str]:

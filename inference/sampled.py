@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inference import wire
+from inference.aside import keep_up
 from inference.engine import Pixels
 from lightmeter.errors import WorkerError
 
@@ -120,7 +121,7 @@ class Sampled:
 
     def start(self) -> None:
         """Start the scorer in the background; it is started again whenever it dies."""
-        self._task = asyncio.create_task(self._keep())
+        self._task = keep_up("the scorer", self._keep)
 
     async def stop(self) -> None:
         """End the scorer; what it was at is lost."""

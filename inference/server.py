@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from inference import bodies, connections, energy, zimage
 from inference.app import create_app, problem_of_job
+from inference.aside import keep_up
 from inference.jobs import Jobs
 from inference.parts import Parts
 from inference.service import ImageService
@@ -144,18 +145,17 @@ async def _run(parts: Parts, sock: socket.socket, tell: Callable[[str], None]) -
     if parts.scorer:
         parts.scorer.start()
     service.fatal.add_done_callback(lambda _: stop())
-    aside = [
-        asyncio.create_task(_announce(service, tell)),
-        asyncio.create_task(service.tuner.run()),
-        asyncio.create_task(service.store.keep()),
+    beside = [
+        keep_up("the announcement", lambda: _announce(service, tell)),
+        keep_up("the tuner", service.tuner.run),
+        keep_up("the picture store", service.store.keep),
     ]
-    if service.settings.exporter_url:
-        following = energy.follow(service.settings.exporter_url, service.energy)
-        aside.append(asyncio.create_task(following))
+    if exporter := service.settings.exporter_url:
+        beside.append(keep_up("energy metering", lambda: energy.follow(exporter, service.energy)))
     try:
         await server.serve(sockets=[sock])
     finally:
-        for task in aside:
+        for task in beside:
             task.cancel()
         await jobs.close()
         if parts.scorer:
@@ -167,13 +167,15 @@ async def _run(parts: Parts, sock: socket.socket, tell: Callable[[str], None]) -
 
 async def _drain(service: ImageService, server: _Server) -> None:
     """Answer 503 to whoever comes, until what was accepted is done or the time is up."""
-    service.hurry(service.settings.drain)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(0 if service.fatal.done() else service.settings.drain):
-            await service.quiet()
-    service.close()
-    bodies.stop_reading()
-    server.should_exit = True
+    try:
+        service.hurry(service.settings.drain)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0 if service.fatal.done() else service.settings.drain):
+                await service.quiet()
+        service.close()
+        bodies.stop_reading()
+    finally:
+        server.should_exit = True  # whatever happens: who sent the signal waits for the end
 
 
 async def _announce(service: ImageService, tell: Callable[[str], None]) -> None:

@@ -63,7 +63,9 @@ def test_number_format() -> None:
 
 def test_seeds() -> None:
     """The same seed draws the same weights, all of them; another seed draws others."""
-    pipes = [tinymodel.make(TINY, torch.device("cpu"), torch.float32, seed=seed) for seed in (1, 1, 2)]
+    pipes = [
+        tinymodel.make(TINY, torch.device("cpu"), torch.float32, seed=seed) for seed in (1, 1, 2)
+    ]
     one, same, other = ([p.detach() for p in pipe.transformer.parameters()] for pipe in pipes)
 
     assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))

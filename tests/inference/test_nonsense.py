@@ -1,0 +1,141 @@
+"""Workers that talk nonsense, work beside the requests that fails: nothing hangs, nothing is silent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from prometheus_client import CollectorRegistry
+
+from inference import aside
+from inference.aside import keep_up
+from inference.engine import warmup_job
+from inference.instruments import Instruments
+from inference.limits import Limits
+from inference.making import Shared
+from inference.pool import Pool
+from inference.process import WorkerProcess
+from inference.tickets import Answer, Ticket
+from inference.waiting import WaitingRoom
+from lightmeter.catalog import Priority
+from lightmeter.settings import Serve
+
+
+READY = {
+    "kind": "ready",
+    "default_side": 64,
+    "device": "none",
+    "gpu_name": None,
+    "gpu_uuid": None,
+    "phases": {},
+    "memory_total_bytes": None,
+}
+RESULT = {
+    "kind": "result",
+    "shape": [1, 64, 64, 3],
+    "nan": [False],
+    "stages": {},
+    "steps": [],
+    "clock": "host",
+    "forwards": 1,
+    "gpu_seconds": 1.0,
+    "peak_vram_bytes": None,
+}
+ODD = """#!{python}
+import os, pathlib, sys
+mark = pathlib.Path({mark!r})
+if mark.exists():
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+mark.touch()
+from inference import wire
+def say(frame):
+    sys.stdout.buffer.write(wire.pack(frame))
+    sys.stdout.buffer.flush()
+say({ready!r})
+wire.read(sys.stdin.buffer)
+say({answer!r})
+sys.stdin.buffer.read()
+"""
+
+
+async def ask_odd(settings: Serve) -> tuple[Answer, int]:
+    """Have a picture made by a worker that is odd once; return the answer and the worker's deaths."""
+    limits = Limits.of(settings)
+    room = WaitingRoom(limits, 0.1)
+    pool = Pool(Shared(settings, room, limits, Instruments(CollectorRegistry(), "s", "m")))
+    pool.start()
+    future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    room.put(Ticket(warmup_job(64, 1), Priority.INTERACTIVE, time.monotonic(), future))
+    try:
+        return await asyncio.wait_for(future, 30), pool.workers[0].deaths
+    finally:
+        await pool.stop()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [1, 2, 3],
+        RESULT | {"stages": {"dreaming": 1.0}},
+        RESULT | {"gpu_seconds": None},
+        RESULT | {"clock": "sundial"},
+        {"kind": "result"},
+    ],
+)
+def test_odd_answer(answer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker that talks nonsense was asked for is made by its replacement, and soon."""
+    program = tmp_path / "odd"
+    program.write_text(
+        ODD.format(python=sys.executable, mark=str(tmp_path / "mark"), ready=READY, answer=answer)
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    settings = Serve.model_validate({"model": "still", "data": tmp_path})
+    made, deaths = asyncio.run(ask_odd(settings))
+
+    assert ("result", 1) == (made.header["kind"], deaths)
+
+
+def test_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that cannot be started, try after try, use up no files."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
+    settings = Serve.model_validate({"model": "still", "data": tmp_path})
+
+    async def start() -> None:
+        with pytest.raises(OSError, match="nothing"):
+            await WorkerProcess.start(settings, 0)
+
+    def open_files_after(tries: int) -> int:
+        for _ in range(tries):
+            asyncio.run(start())
+        return psutil.Process().num_fds()
+
+    assert open_files_after(1) == open_files_after(10)
+
+
+def test_kept_up(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Work beside the requests that fails is told of with its trace, and goes on."""
+    monkeypatch.setattr(aside, "PAUSE_SECONDS", 0.01)
+    rounds: list[int] = []
+
+    async def work() -> None:
+        rounds.append(len(rounds))
+        if len(rounds) < 3:
+            raise ZeroDivisionError
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(_until_done(work))
+
+    assert [0, 1, 2] == rounds
+    assert ["the counting failed; it begins again in 0.01 s"] * 2 == caplog.messages
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def _until_done(work: Any) -> None:
+    await keep_up("the counting", work)
