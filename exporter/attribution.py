@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from exporter.exposition import Sheet, labels
 from exporter.grants import Grant
-from exporter.pods import Owner
 from exporter.render import own_labels
-from exporter.snapshot import Fleet, Gpu, Process, Snapshot
+from exporter.snapshot import Fleet, Gpu, Owner, Process, Snapshot
 from lightmeter import catalog
 
 
@@ -36,8 +36,7 @@ class Known:
     exclusive: Mapping[str, Owner] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Share:
+class Share(NamedTuple):
     """A container's part of a GPU; None where it is not known."""
 
     owner: Owner
@@ -46,8 +45,7 @@ class Share:
     busy_seconds: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Account:
+class Account(NamedTuple):
     """One GPU divided. ``left_out`` counts containers for which there was no room."""
 
     gpu: Gpu
@@ -56,15 +54,20 @@ class Account:
     left_out: int = 0
 
 
+def device(gpu: Gpu) -> str:
+    """Tell the UUID of a GPU, or of a MIG instance."""
+    return gpu.mig_uuid or gpu.uuid
+
+
 def divide(snapshot: Snapshot, known: Known, room: int = 100_000) -> Account:
     """Divide one GPU among at most ``room`` containers, in the order of their names."""
     by_owner: dict[Owner, list[Process]] = {}
     for process in _once(snapshot.processes or ()):
         if process.pid in known.owners:
             by_owner.setdefault(known.owners[process.pid], []).append(process)
-    owners = by_owner.keys() | known.busy.get(snapshot.gpu.uuid, {}).keys()
-    if snapshot.gpu.uuid in known.exclusive:
-        owners |= {known.exclusive[snapshot.gpu.uuid]}
+    owners = by_owner.keys() | known.busy.get(device(snapshot.gpu), {}).keys()
+    if device(snapshot.gpu) in known.exclusive:
+        owners |= {known.exclusive[device(snapshot.gpu)]}
     shares = tuple(
         _share(snapshot, owner, by_owner.get(owner, []), known=known) for owner in sorted(owners)
     )
@@ -92,7 +95,7 @@ def _share(snapshot: Snapshot, owner: Owner, processes: list[Process], *, known:
         owner=owner,
         used_bytes=_used(snapshot, owner, processes, known=known),
         granted_bytes=_granted(snapshot, owner, processes, known=known),
-        busy_seconds=known.busy.get(snapshot.gpu.uuid, {}).get(owner),
+        busy_seconds=known.busy.get(device(snapshot.gpu), {}).get(owner),
     )
 
 
@@ -100,7 +103,7 @@ def _used(
     snapshot: Snapshot, owner: Owner, processes: list[Process], *, known: Known
 ) -> int | None:
     """Add up an owner's processes; where none can be listed, all is the only holder's."""
-    if snapshot.processes is None and known.exclusive.get(snapshot.gpu.uuid) == owner:
+    if snapshot.processes is None and known.exclusive.get(device(snapshot.gpu)) == owner:
         return snapshot.memory_used_bytes
     used = [process.used_bytes for process in processes]
     return None if None in used or not used else sum(filter(None, used))
@@ -114,7 +117,7 @@ def _granted(
             size = grant.on(snapshot.gpu, snapshot.memory_total_bytes)
             if size is not None:
                 return size
-    whole = known.exclusive.get(snapshot.gpu.uuid) == owner
+    whole = known.exclusive.get(device(snapshot.gpu)) == owner
     return snapshot.memory_total_bytes if whole else None
 
 
@@ -132,7 +135,7 @@ def write(sheet: Sheet, fleet: Fleet, known: Known) -> None:
     for snapshot in fleet.snapshots:
         room = max(0, sheet.limit - sheet.series - 1) // SERIES_EACH
         account = divide(snapshot, known, room)
-        gpu = own_labels(account.gpu.index, account.gpu.uuid)
+        gpu = own_labels(account.gpu)
         sheet.add(catalog.UNATTRIBUTED_MEMORY, gpu, account.unattributed_bytes)
         sheet.dropped += SERIES_EACH * account.left_out
         for share in account.shares:

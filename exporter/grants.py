@@ -34,7 +34,7 @@ class Grant:
 
     def on(self, gpu: Gpu, total_bytes: int | None) -> int | None:
         """Tell the bytes granted on a GPU; None where this is no grant on it, or cannot be told."""
-        if self.uuid != gpu.uuid and (self.index is None or self.index != gpu.index):
+        if self.uuid != (gpu.mig_uuid or gpu.uuid) and (gpu.mig_uuid or self.index != gpu.index):
             return None
         if self.whole is None:
             return self.amount

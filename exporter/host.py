@@ -1,7 +1,8 @@
 """The host: CPU, memory, file systems, disks, network, load, under node_exporter's names.
 
-psutil where it says what node_exporter says; the kernel's own files where it does not: psutil adds
-reclaimable slabs to what the kernel calls Cached, and does not number CPUs that are offline.
+Read from the kernel's own files, which are held open. psutil takes three times as long for the same
+(measured 2026-11: 0.23 ms for disks and network alone on a cold cache, a quarter of what a scrape may
+cost), adds reclaimable slabs to what the kernel calls Cached, and does not number offline CPUs.
 """
 
 from __future__ import annotations
@@ -9,11 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
-
-import psutil
 
 from exporter.exposition import Sheet, labels
 from exporter.mounts import Mounts
@@ -27,8 +26,40 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PARTS = re.compile(r"(ram|loop|fd|(h|s|v|xv)d[a-z]+|nvme\d+n\d+p)\d+")
 _INNER = re.compile(r"veth.*|cali.*|[a-f0-9]{15}")
 """Ends of containers' networks: hundreds on a busy node, and nobody's dashboard."""
+_CPU = re.compile(r"^cpu(\d+) +(.+)$", re.MULTILINE)
+_KB = re.compile(r"^(\S+): +(\d+) kB$", re.MULTILINE)
+_DISK = (
+    catalog.NODE_DISK_READS, catalog.NODE_DISK_READ_BYTES, catalog.NODE_DISK_READ_TIME,
+    catalog.NODE_DISK_WRITES, catalog.NODE_DISK_WRITTEN_BYTES, catalog.NODE_DISK_WRITE_TIME,
+    catalog.NODE_DISK_IO_TIME,
+)  # fmt: skip
 _labels = lru_cache(maxsize=8192)(labels)
 _log = logging.getLogger(__name__)
+
+
+class KeptFile:
+    """A file of the kernel's that is read again and again: opening it costs more than reading it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+        self._buffer = bytearray(262_144)
+
+    def read(self) -> str:
+        """Return its text as of now.
+
+        Raises:
+            OSError: it cannot be opened or read.
+        """
+        if self._fd < 0:
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        return self._buffer[: os.preadv(self._fd, [self._buffer], 0)].decode()
+
+    def close(self) -> None:
+        """Close it, if it was ever opened."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 class Host:
@@ -37,7 +68,12 @@ class Host:
     def __init__(self, groups: Iterable[str] = catalog.HOST_GROUPS, root: Path = Path("/")) -> None:
         self._root = root
         self._proc = root / "proc"
-        psutil.PROCFS_PATH = str(self._proc)
+        self._files = {
+            name: KeptFile(self._proc / name) for name in ("stat", "meminfo", "diskstats")
+        }
+        # a namespace's own view, and the machine's is its first process's; without a root they are one
+        own = "net/dev" if root == Path("/") else "1/net/dev"
+        self._files["net"] = KeptFile(self._proc / own)
         readers: dict[str, Callable[[Sheet], None]] = {
             "cpu": self._cpu,
             "memory": self._memory,
@@ -60,9 +96,11 @@ class Host:
                 self._complain(group, error)
 
     def close(self) -> None:
-        """Stop watching file systems."""
+        """Stop watching file systems, close files."""
         if self._mounts:
             self._mounts.close()
+        for file in self._files.values():
+            file.close()
 
     def _complain(self, group: str, error: OSError) -> None:
         if group not in self._failed:
@@ -70,12 +108,12 @@ class Host:
             _log.warning("no %s metrics: %s %s", group, error.filename, explain(error))
 
     def _cpu(self, sheet: Sheet) -> None:
-        for number, times in cpu_times((self._proc / "stat").read_text()).items():
+        for number, times in cpu_times(self._files["stat"].read()).items():
             for mode, seconds in zip(CPU_MODES, times, strict=False):
                 sheet.add(catalog.NODE_CPU, _labels(("cpu", number), ("mode", mode)), seconds)
 
     def _memory(self, sheet: Sheet) -> None:
-        found = meminfo((self._proc / "meminfo").read_text())
+        found = meminfo(self._files["meminfo"].read())
         for key, metric in catalog.NODE_MEMORY.items():
             sheet.add(metric, "", found.get(key))
 
@@ -95,43 +133,60 @@ class Host:
                 sheet.add(catalog.NODE_FILESYSTEM_AVAIL, joined, space.avail)
 
     def _disk(self, sheet: Sheet) -> None:
-        for name, seen in psutil.disk_io_counters(perdisk=True, nowrap=False).items():
-            if _PARTS.fullmatch(name):
-                continue
+        for name, values in diskstats(self._files["diskstats"].read()).items():
             joined = _labels(("device", name))
-            sheet.add(catalog.NODE_DISK_READS, joined, seen.read_count)
-            sheet.add(catalog.NODE_DISK_READ_BYTES, joined, seen.read_bytes)
-            sheet.add(catalog.NODE_DISK_READ_TIME, joined, seen.read_time / 1000)
-            sheet.add(catalog.NODE_DISK_WRITES, joined, seen.write_count)
-            sheet.add(catalog.NODE_DISK_WRITTEN_BYTES, joined, seen.write_bytes)
-            sheet.add(catalog.NODE_DISK_WRITE_TIME, joined, seen.write_time / 1000)
-            sheet.add(catalog.NODE_DISK_IO_TIME, joined, seen.busy_time / 1000)
+            for metric, value in zip(_DISK, values, strict=True):
+                sheet.add(metric, joined, value)
 
     def _network(self, sheet: Sheet) -> None:
-        for name, seen in psutil.net_io_counters(pernic=True, nowrap=False).items():
-            if not _INNER.fullmatch(name):
-                joined = _labels(("device", name))
-                sheet.add(catalog.NODE_NETWORK_RECEIVE, joined, seen.bytes_recv)
-                sheet.add(catalog.NODE_NETWORK_TRANSMIT, joined, seen.bytes_sent)
+        for name, (received, sent) in netdev(self._files["net"].read()).items():
+            joined = _labels(("device", name))
+            sheet.add(catalog.NODE_NETWORK_RECEIVE, joined, received)
+            sheet.add(catalog.NODE_NETWORK_TRANSMIT, joined, sent)
 
     def _system(self, sheet: Sheet) -> None:
         sheet.add(catalog.NODE_BOOT_TIME, "", boot_time(self._proc))
         sheet.add(catalog.NODE_UNAME, _uname(self._proc), 1)
 
 
-def cpu_times(stat: str) -> Mapping[str, list[float]]:
+def cpu_times(stat: str) -> dict[str, list[float]]:
     """Read each CPU's seconds in `CPU_MODES` from /proc/stat, by the CPU's number."""
-    rows = (line.split() for line in stat.splitlines() if re.match(r"cpu\d", line))
     return {
-        row[0].removeprefix("cpu"): [int(ticks) / _TICKS for ticks in row[1 : 1 + len(CPU_MODES)]]
-        for row in rows
+        number: [int(ticks) / _TICKS for ticks in columns.split()[: len(CPU_MODES)]]
+        for number, columns in _CPU.findall(stat)
     }
 
 
 def meminfo(text: str) -> dict[str, int]:
     """Read bytes by the kernel's name from /proc/meminfo, whose kB are 1024 bytes."""
-    rows = (line.replace(":", " ").split() for line in text.splitlines())
-    return {row[0]: int(row[1]) * 1024 for row in rows if len(row) > 2}  # noqa: PLR2004  (name, number, unit)
+    return {name: int(number) * 1024 for name, number in _KB.findall(text)}
+
+
+def diskstats(text: str) -> dict[str, tuple[float, ...]]:
+    """Read what `_DISK` names from /proc/diskstats, by device: times in ms, sectors of 512 bytes.
+
+    https://docs.kernel.org/admin-guide/iostats.html
+    """
+    rows = (line.split() for line in text.splitlines())
+    return {
+        row[2]: (
+            int(row[3]), int(row[5]) * 512, int(row[6]) / 1000,
+            int(row[7]), int(row[9]) * 512, int(row[10]) / 1000, int(row[12]) / 1000,
+        )
+        for row in rows
+        if not _PARTS.fullmatch(row[2])
+    }  # fmt: skip
+
+
+def netdev(text: str) -> dict[str, tuple[int, int]]:
+    """Read bytes received and sent from /proc/net/dev, by interface."""
+    rows = (line.rpartition(":") for line in text.splitlines()[2:])
+    found = {name.strip(): numbers.split() for name, _, numbers in rows}
+    return {
+        name: (int(row[0]), int(row[8]))
+        for name, row in found.items()
+        if not _INNER.fullmatch(name)
+    }
 
 
 @lru_cache(maxsize=8)

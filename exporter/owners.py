@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter import grants
-from exporter.attribution import MPS_SERVER, Known
+from exporter.attribution import MPS_SERVER, Known, device
 from exporter.cgroups import parse
-from exporter.pods import Names, Owner
-from exporter.snapshot import Fleet, Process, Snapshot
+from exporter.pods import Names
+from exporter.snapshot import Fleet, Owner, Process, Snapshot
 
 
 EVERY_SECONDS = 1.0
@@ -53,14 +53,14 @@ class Ledger:
             if owner is None or busy is None:
                 continue
             pid, sums = (
-                (snapshot.gpu.uuid, process.pid),
-                self._sums.setdefault(snapshot.gpu.uuid, {}),
+                (device(snapshot.gpu), process.pid),
+                self._sums.setdefault(device(snapshot.gpu), {}),
             )
             before = self._last.get(pid, 0.0)
             self._last[pid] = busy
             grown = busy - before if busy >= before else busy  # less: another process of that id
             sums[owner] = sums.get(owner, 0.0) + grown
-            self._seen[snapshot.gpu.uuid, owner] = now
+            self._seen[device(snapshot.gpu), owner] = now
 
     def sums(self, now: float) -> dict[str, dict[Owner, float]]:
         """Tell the sums by UUID and owner, without owners who have been gone for long."""
@@ -126,7 +126,7 @@ class Owners:
             for process in snapshot.processes or ()
         }
         owners = {
-            process.pid: exclusive.get(snapshot.gpu.uuid, owner) if _nameless(owner) else owner
+            process.pid: exclusive.get(device(snapshot.gpu), owner) if _nameless(owner) else owner
             for snapshot in fleet.snapshots
             for process in snapshot.processes or ()
             if (owner := self._entries[process.pid].owner)
@@ -134,7 +134,7 @@ class Owners:
         for snapshot in fleet.snapshots:
             self._ledger.add(snapshot, owners, now)
         self._ledger.forget(
-            (snapshot.gpu.uuid, process.pid)
+            (device(snapshot.gpu), process.pid)
             for snapshot in fleet.snapshots
             for process in snapshot.processes or ()
         )

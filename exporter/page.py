@@ -5,7 +5,6 @@ A storm of scrapes gets the same bytes; a single scrape gets readings as fresh a
 
 from __future__ import annotations
 
-import gzip
 import threading
 import time
 from collections.abc import Callable
@@ -94,7 +93,7 @@ class Page:
             key = (form.content_type, small)
             if key not in self._bytes:
                 page = document(form, self._sheets)
-                self._bytes[key] = gzip.compress(page, 1) if small else page
+                self._bytes[key] = _compressed(page) if small else page
             return self._bytes[key]
 
     def _build(self) -> None:
@@ -122,3 +121,9 @@ class Page:
         sheet.add(catalog.CONFIG_RELOADED, "", int(self._content.config_fresh()))
         sheet.add(catalog.DCGM_LINES_SKIPPED, "", self._content.lines_skipped())
         return sheet
+
+
+def _compressed(page: bytes) -> bytes:
+    import gzip
+
+    return gzip.compress(page, 1)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.pods import Owner
+from exporter.snapshot import Owner
 from lightmeter.errors import InputError
 
 

@@ -13,9 +13,9 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from exporter.cgroups import Place, Runtime
+from exporter.snapshot import Owner
 from lightmeter.errors import explain
 
 
@@ -28,14 +28,6 @@ SHORT = 12
 _LOG = re.compile(r"([^_/]+)_([^_/]+)_([^_/]+)-([0-9a-f]{64})\.log")
 _FOLDER = re.compile(r"([^_/]+)_([^_/]+)_([0-9a-f-]{32,36})")
 _log = logging.getLogger(__name__)
-
-
-class Owner(NamedTuple):
-    """Whose memory and time it is, as labels say it."""
-
-    namespace: str
-    pod: str
-    container: str
 
 
 class Names:

@@ -6,6 +6,7 @@ has its parent's and two of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -30,22 +31,34 @@ class Naming:
 
 
 @lru_cache(maxsize=1024)
-def own_labels(index: int | None, uuid: str | None) -> str:
-    """Join the labels that every metric of ours about a GPU begins with."""
+def health_labels(index: int | None, uuid: str | None) -> str:
+    """Join the labels that the state of a GPU begins with; both are empty where there is none."""
     return labels(("gpu", "" if index is None else str(index)), ("UUID", uuid or ""))
+
+
+@lru_cache(maxsize=1024)
+def own_labels(gpu: Gpu) -> str:
+    """Join the labels that every metric of ours about a GPU begins with."""
+    device = health_labels(gpu.index, gpu.mig_uuid or gpu.uuid)
+    return ",".join(filter(None, (device, labels(*_mig(gpu)))))
+
+
+def _mig(gpu: Gpu) -> Iterator[tuple[str, str]]:
+    if gpu.profile:
+        instance = "" if gpu.instance is None else str(gpu.instance)
+        yield from zip(catalog.DCGM_MIG_LABELS, (gpu.profile, instance), strict=True)
 
 
 @lru_cache(maxsize=1024)
 def dcgm_labels(gpu: Gpu, naming: Naming) -> str:
     """Join the labels of a GPU under a DCGM name."""
-    mig = (gpu.profile or "", "" if gpu.instance is None else str(gpu.instance))
     return labels(
         ("gpu", str(gpu.index)),
         ("UUID", gpu.uuid),
         ("pci_bus_id", gpu.pci_bus_id),
         ("device", f"nvidia{gpu.index}"),
         ("modelName", gpu.name),
-        *((zip(catalog.DCGM_MIG_LABELS, mig, strict=True)) if gpu.profile else ()),
+        *_mig(gpu),
         *((name, naming.host) for name in naming.host_labels),
         (catalog.DCGM_DRIVER, gpu.driver),
     )
@@ -76,13 +89,13 @@ def write(sheet: Sheet, fleet: Fleet, naming: Naming) -> None:
 
 
 def _write_health(sheet: Sheet, health: Health) -> None:
-    joined = own_labels(health.index, health.uuid)
+    joined = health_labels(health.index, health.uuid)
     sheet.add(catalog.GPU_UP, _with(joined, "reason", health.reason), int(health.up))
     sheet.add(catalog.SAMPLE_AGE, joined, health.age_seconds)
 
 
 def _write_ours(sheet: Sheet, snapshot: Snapshot, *, window: str) -> None:
-    joined = own_labels(snapshot.gpu.index, snapshot.gpu.mig_uuid or snapshot.gpu.uuid)
+    joined = own_labels(snapshot.gpu)
     sheet.add(catalog.GPU_BUSY, joined, snapshot.busy_seconds)
     sheet.add(catalog.GPU_SAMPLED, joined, snapshot.sampled_seconds)
     sheet.add(catalog.GPU_SM_ACTIVE, joined, snapshot.sm_active_seconds)

@@ -1,8 +1,8 @@
 """A small HTTP/1.1 server for scrapes, which no client can hold up.
 
 Each connection has a thread, in which the TLS handshake happens too, with a time limit. When all
-places are taken, whoever has been silent for longest gives way; where nobody is silent, the newcomer
-is told 503. Python's own ``http.server`` under TLS lets one silent client stop every scrape, because
+places are taken, whoever has been silent for longest gives way, first among those who never had an
+answer; where nobody is silent, the newcomer is told 503. Python's own ``http.server`` under TLS lets one silent client stop every scrape, because
 the handshake is part of accepting (measured 2026-11 with prometheus_client 0.26).
 """
 
@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from exporter.http1 import MAX_HEAD_BYTES, Answer, BadRequest, Request, parse_head
@@ -55,6 +56,8 @@ class _Connection:
     """One client. ``silent_since`` is set while we wait for it, monotonic seconds."""
 
     sock: socket.socket
+    answered: bool = False
+    """Whether it has had what it asked for."""
     silent_since: float | None = field(default_factory=time.monotonic)
 
     def hang_up(self) -> None:
@@ -133,7 +136,7 @@ class Server:
         silent = [c for c in self._open if c.silent_since is not None and c.silent_since < limit]
         if not silent:
             return False
-        longest = min(silent, key=lambda connection: connection.silent_since or 0.0)
+        longest = min(silent, key=lambda one: (one.answered, one.silent_since))
         self._open.discard(longest)
         longest.hang_up()
         return True
@@ -175,8 +178,10 @@ class Server:
             connection.silent_since = None
             if head is None:
                 return
-            if self._answer(connection.sock, head).close:
+            answer = self._answer(connection.sock, head)
+            if answer.close:
                 return
+            connection.answered |= answer.status == HTTPStatus.OK
             patience = IDLE_SECONDS
 
     def _answer(self, sock: socket.socket, head: bytes) -> Answer:

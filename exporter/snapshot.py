@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,14 @@ class Xid:
     number: int
     count: int
     last_at: float
+
+
+class Owner(NamedTuple):
+    """Whose memory and time it is, as labels say it."""
+
+    namespace: str
+    pod: str
+    container: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 import logging
 import threading
 import time
@@ -54,17 +51,17 @@ def load(path: Path) -> Rules:
 
     first = _stamp(path)
     content = webconfig.read(path)
-    secure = content.tls_server_config
+    secure = content.tls
     files = [path.parent / name for name in (secure.files if secure else ())]
     stamps = (first, *map(_stamp, files))
     sans = secure.client_allowed_sans if secure else None
     return Rules(
         tls=tls.context(path, secure) if secure else None,
         allowed_sans=None if sans is None else frozenset(sans),
-        users=content.basic_auth_users,
-        headers={name: text for name, text in content.http_server_config.headers.model_dump(by_alias=True).items() if text},
-        interval=content.rate_limit.interval,
-        burst=content.rate_limit.burst,
+        users=content.users,
+        headers=content.headers,
+        interval=content.interval,
+        burst=content.burst,
         files=(path, *files),
         stamps=stamps,
     )  # fmt: skip
@@ -136,6 +133,8 @@ class Passwords:
 
     def check(self, users: Mapping[str, str], header: str) -> bool:
         """Tell whether an Authorization header names a user with their password."""
+        import hashlib  # OpenSSL's, which pages without passwords do without
+
         user, password = _credentials(header)
         known = users.get(user)
         hashed = known or next(iter(users.values()))  # an unknown name takes as long as a known one
@@ -157,6 +156,9 @@ class Passwords:
 
 
 def _credentials(header: str) -> tuple[str, bytes]:
+    import base64
+    import binascii
+
     scheme, _, text = header.partition(" ")
     if scheme.lower() != "basic":
         return "", b""

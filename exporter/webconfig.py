@@ -1,26 +1,27 @@
 """A web configuration file in the schema of Prometheus' exporter-toolkit.
 
-https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
+https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md. Checked by hand:
+pydantic would add to the exporter's process half of what it is allowed in all.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from lightmeter.errors import WebConfigError, explain, nearest
-from lightmeter.section import Seconds
+from lightmeter.errors import SettingError, WebConfigError, explain, nearest
+from lightmeter.units import parse_duration
 
 
 MAX_BYTES = 1_048_576
-_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
-_Version = Literal["TLS10", "TLS11", "TLS12", "TLS13"]
-_Policy = Literal[
+VERSIONS = ("TLS10", "TLS11", "TLS12", "TLS13")
+CURVES = ("CurveP256", "CurveP384", "CurveP521", "X25519")
+POLICIES = (
     "",
     "NoClientCert",
     "RequestClientCert",
@@ -28,14 +29,32 @@ _Policy = Literal[
     "RequireClientCert",
     "VerifyClientCertIfGiven",
     "RequireAndVerifyClientCert",
-]
+)
+SCHEMA: dict[str, Any] = {
+    "tls_server_config": {
+        "cert": str, "key": str, "client_ca": str,
+        "cert_file": str, "key_file": str, "client_ca_file": str,
+        "client_auth_type": POLICIES, "client_allowed_sans": [str],
+        "min_version": VERSIONS, "max_version": VERSIONS,
+        "cipher_suites": [str], "prefer_server_cipher_suites": bool, "curve_preferences": [CURVES],
+    },
+    "http_server_config": {
+        "http2": bool,  # never spoken here, and no scraper insists on it
+        "headers": {
+            "Content-Security-Policy": str, "X-Frame-Options": str, "X-Content-Type-Options": str,
+            "X-XSS-Protection": str, "Strict-Transport-Security": str,
+        },
+    },
+    "basic_auth_users": dict,
+    "rate_limit": {"interval": object, "burst": int},
+}  # fmt: skip
+"""Each key's kind: a type, a choice of words (tuple), a list of one kind, or keys of its own."""
+_WORDS = {str: "text", bool: "true or false", int: "a whole number", dict: "a mapping"}
+_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Tls(_Part):
+@dataclass(frozen=True)
+class Tls:
     """``tls_server_config``. Files are relative to the configuration's folder."""
 
     cert: str = ""
@@ -44,13 +63,13 @@ class Tls(_Part):
     cert_file: str = ""
     key_file: str = ""
     client_ca_file: str = ""
-    client_auth_type: _Policy = ""
+    client_auth_type: str = ""
     client_allowed_sans: list[str] | None = None
-    min_version: _Version = "TLS12"
-    max_version: _Version = "TLS13"
-    cipher_suites: list[str] = []
+    min_version: str = "TLS12"
+    max_version: str = "TLS13"
+    cipher_suites: list[str] = field(default_factory=list)
     prefer_server_cipher_suites: bool = True
-    curve_preferences: list[Literal["CurveP256", "CurveP384", "CurveP521", "X25519"]] = []
+    curve_preferences: list[str] = field(default_factory=list)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -58,63 +77,48 @@ class Tls(_Part):
         return tuple(filter(None, (self.cert_file, self.key_file, self.client_ca_file)))
 
 
-class Headers(_Part):
-    """``http_server_config.headers``; what is empty is not sent."""
+@dataclass(frozen=True)
+class Content:
+    """The file; ``interval`` is seconds between two requests beyond a burst, 0 no limit."""
 
-    content_security_policy: str = Field("", alias="Content-Security-Policy")
-    x_frame_options: str = Field("", alias="X-Frame-Options")
-    x_content_type_options: str = Field("", alias="X-Content-Type-Options")
-    x_xss_protection: str = Field("", alias="X-XSS-Protection")
-    strict_transport_security: str = Field("", alias="Strict-Transport-Security")
-
-    @field_validator("*")
-    @classmethod
-    def _one_line(cls, value: str) -> str:
-        if not value.isprintable() or not value.isascii():
-            raise ValueError("must be one line of ASCII")
-        return value
+    tls: Tls | None
+    headers: Mapping[str, str]
+    users: Mapping[str, str]
+    interval: float
+    burst: int
 
 
-class Http(_Part):
-    """``http_server_config``. HTTP/2 is never spoken here, and no scraper insists on it."""
+def read(path: Path) -> Content:
+    """Read and check the file, but not those that it names.
 
-    http2: bool = True
-    headers: Headers = Field(default_factory=lambda: Headers.model_validate({}))
+    Raises:
+        WebConfigError: naming the key that is unknown or the value that cannot be used.
+    """
+    found = _check(str(path), "", _parse(path), SCHEMA)
+    secure, http = found.get("tls_server_config"), found.get("http_server_config", {})
+    headers = {name: text for name, text in http.get("headers", {}).items() if text}
+    for name, text in headers.items():
+        if not (text.isprintable() and text.isascii()):
+            raise WebConfigError(f"{path}: the header {name} must be one line of ASCII")
+    users = found.get("basic_auth_users", {})
+    _check_users(path, users)
+    interval, burst = _rate(path, found.get("rate_limit", {}))
+    return Content(Tls(**secure) if secure else None, headers, users, interval, burst)
 
 
-class RateLimit(_Part):
-    """``rate_limit``: seconds between two requests beyond a burst of so many; 0 is no limit."""
-
-    interval: Seconds = Field(0.0, ge=0, strict=False)
-    burst: int = Field(0, ge=0)
-
-
-class Content(_Part):
-    """The file."""
-
-    tls_server_config: Tls | None = None
-    http_server_config: Http = Field(default_factory=lambda: Http.model_validate({}))
-    basic_auth_users: dict[str, str] = {}
-    rate_limit: RateLimit = Field(default_factory=lambda: RateLimit.model_validate({}))
-
-    @field_validator("basic_auth_users")
-    @classmethod
-    def _hashes(cls, users: dict[str, str]) -> dict[str, str]:
-        for name, given in users.items():
-            if not name or ":" in name:
-                raise ValueError(f"{name!r} cannot be a user's name")
-            if not _BCRYPT.fullmatch(given):  # it may be the password itself: not repeated
-                raise ValueError(
-                    f"what stands for {name} is no bcrypt hash; make one with htpasswd -nBC 10 {name}"
-                )
-        return users
-
-    @field_validator("rate_limit")
-    @classmethod
-    def _some(cls, limit: RateLimit) -> RateLimit:
-        if limit.interval and not limit.burst:
-            raise ValueError("with an interval, burst must be at least 1")
-        return limit
+def _parse(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES)
+        found = yaml.safe_load(text)
+        twice = next(_twice(yaml.compose(text, yaml.SafeLoader)), None)
+    except OSError as error:
+        raise WebConfigError(f"web configuration {str(path)!r} {explain(error)}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise WebConfigError(f"web configuration {str(path)!r} is no YAML: {error}") from error
+    if twice is not None:
+        raise WebConfigError(f"{path}: {twice!r} is there twice")
+    return {} if found is None else found
 
 
 def _twice(node: Any) -> Iterator[str]:
@@ -126,44 +130,52 @@ def _twice(node: Any) -> Iterator[str]:
             yield from _twice(value)
 
 
-def read(path: Path) -> Content:
-    """Read and check the file, but not those that it names.
+def _check(file: str, name: str, value: Any, kind: Any) -> Any:
+    """Hold a value against its kind; keys without a value are as if they were not there."""
+    where = f"{file}: {name}" if name else f"web configuration {file!r}"
+    if isinstance(kind, dict):
+        if not isinstance(value, dict):
+            raise WebConfigError(f"{where} must be a mapping")
+        unknown = next((key for key in value if key not in kind), None)
+        if unknown is not None:
+            full = ".".join(filter(None, (name, str(unknown))))
+            raise WebConfigError(f"{file}: {full} is no key{nearest(str(unknown), kind)}")
+        given = {key: inner for key, inner in value.items() if inner is not None}
+        return {
+            key: _check(file, ".".join(filter(None, (name, key))), inner, kind[key])
+            for key, inner in given.items()
+        }
+    if isinstance(kind, list):
+        if not isinstance(value, list):
+            raise WebConfigError(f"{where} must be a list")
+        return [_check(file, name, one, kind[0]) for one in value]
+    if isinstance(kind, tuple):
+        if value not in kind:
+            raise WebConfigError(f"{where} must be one of {', '.join(filter(None, kind))}{nearest(str(value), kind)}")  # fmt: skip
+    elif not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise WebConfigError(f"{where} must be {_WORDS[kind]}")  # the value may be a secret
+    return value
 
-    Raises:
-        WebConfigError: naming the key that is unknown or the value that cannot be used.
-    """
+
+def _check_users(path: Path, users: Mapping[Any, Any]) -> None:
+    for name, given in users.items():
+        if not isinstance(name, str) or not name or ":" in name:
+            raise WebConfigError(f"{path}: basic_auth_users: {name!r} cannot be a user's name")
+        if not isinstance(given, str) or not _BCRYPT.fullmatch(
+            given
+        ):  # perhaps the password itself
+            raise WebConfigError(
+                f"{path}: basic_auth_users: what stands for {name} is no bcrypt hash; "
+                f"make one with htpasswd -nBC 10 {name}"
+            )
+
+
+def _rate(path: Path, limit: Mapping[str, Any]) -> tuple[float, int]:
+    burst = int(limit.get("burst", 0))
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES)
-        found = yaml.safe_load(text)
-        twice = next(_twice(yaml.compose(text, yaml.SafeLoader)), None)
-    except OSError as error:
-        raise WebConfigError(f"web configuration {str(path)!r} {explain(error)}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise WebConfigError(f"web configuration {str(path)!r} is no YAML: {error}") from error
-    if not isinstance(found, dict | None):
-        raise WebConfigError(f"web configuration {str(path)!r} must be a mapping")
-    if twice is not None:
-        raise WebConfigError(f"{path}: {twice!r} is there twice")
-    try:
-        return Content.model_validate({key: value for key, value in (found or {}).items() if value is not None})  # fmt: skip
-    except ValidationError as error:
-        raise WebConfigError(f"{path}: {_reason(error)}") from None  # its text repeats secrets
-
-
-def _reason(error: ValidationError) -> str:
-    first = error.errors(include_input=False)[0]
-    *way, last = map(str, first["loc"])
-    name = ".".join((*way, last))
-    if first["type"] == "extra_forbidden":
-        return f"{name} is no key{nearest(last, _keys(way))}"
-    return f"{name}: {first['msg'].removeprefix('Value error, ')}"
-
-
-def _keys(way: list[str]) -> list[str]:
-    """List the keys that are known at a place in the file."""
-    kind: type[BaseModel] = Content
-    for step in way:
-        annotation = kind.model_fields[step].annotation
-        kind = next(one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, BaseModel))  # fmt: skip
-    return [field.alias or name for name, field in kind.model_fields.items()]
+        interval = parse_duration(str(limit.get("interval", 0)))
+    except SettingError as error:
+        raise WebConfigError(f"{path}: rate_limit.interval: {error}") from error
+    if interval and burst < 1:
+        raise WebConfigError(f"{path}: rate_limit.burst must be at least 1 where there is an interval")  # fmt: skip
+    return interval, burst

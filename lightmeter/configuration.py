@@ -81,9 +81,9 @@ def _read_environment(environ: Mapping[str, str]) -> dict[tuple[str, str], str]:
         if not name.startswith(PREFIX) or name in FREE_VARIABLES:
             continue
         if name not in variables:
-            raise SettingError(
-                f"environment variable {name} is no setting{nearest(name, variables)}"
-            )
+            key = name.removeprefix(PREFIX)
+            like = [known for known in variables if known.endswith(f"_{key}")] or variables
+            raise SettingError(f"environment variable {name} is no setting{nearest(name, like)}")
         found[variables[name]] = text
     return found
 

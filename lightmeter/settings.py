@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from lightmeter.held import Held
 from lightmeter.section import Port, Section
+from lightmeter.settings_export import Export
 from lightmeter.settings_load import Load
 
 
@@ -255,6 +256,7 @@ SECTIONS: dict[str, type[Section]] = {
     "serve": Serve,
     "up": Up,
     "load": Load,
+    "export": Export,
     "plan": Plan,
     "log": Log,
 }

@@ -128,6 +128,6 @@ def megapixels(width: int, height: int) -> float:
     return width * height / 1e6
 
 
-def url(host: str, port: int) -> str:
+def url(host: str, port: int, scheme: str = "http") -> str:
     """Address of an HTTP server; an IPv6 host gets its brackets."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -85,6 +85,20 @@ class Dcgm(StrEnum):
 
 
 DCGM_ENERGY = Dcgm.ENERGY.value
+DCGM_RENAMED = {
+    "DCGM_FI_DEV_GPU_TEMP_CELSIUS": Dcgm.GPU_TEMP,
+    "DCGM_FI_DEV_BOARD_POWER_WATTS": Dcgm.POWER_USAGE,
+    "DCGM_FI_DEV_GPU_UTIL_RATIO": Dcgm.GPU_UTIL,
+    "DCGM_FI_DEV_XID_ERROR": Dcgm.XID,
+    "DCGM_FI_DEV_PCIE_REPLAY_TOTAL": Dcgm.PCIE_REPLAY,
+    "DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO": Dcgm.GR_ACTIVE,
+    "DCGM_FI_PROF_SM_UTIL_RATIO": Dcgm.SM_ACTIVE,
+    "DCGM_FI_PROF_TENSOR_UTIL_RATIO": Dcgm.TENSOR_ACTIVE,
+    "DCGM_FI_PROF_DRAM_UTIL_RATIO": Dcgm.DRAM_ACTIVE,
+}
+"""Names of DCGM 4.6 (its dcgm_fields.h, read 2026-11) for what has an old one; values are the same."""
+DCGM_VIOLATIONS = {f"DCGM_FI_DEV_{reason.upper()}_VIOLATION": reason for reason in THROTTLE_REASONS}
+"""Counters of nanoseconds with clocks held down, by our reason."""
 # fmt: off
 _DCGM = (
     (Dcgm.GPU_UTIL, G, "percent", "GPU utilisation."),

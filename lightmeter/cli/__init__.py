@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "up": "Everything on this machine: serve, load, meter, and the cost plan at the end.",
     "serve": "The inference server.",
     "load": "Load generator and benchmark client for any OpenAI-shaped image endpoint.",
+    "export": "The GPU and host exporter.",
     "history": "Import and look at usage history.",
     "plan": "The cost report: dedicated, shared or on-demand GPUs.",
     "doctor": "What this machine has and lacks, with the fix for each.",

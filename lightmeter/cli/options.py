@@ -16,6 +16,8 @@ from lightmeter.settings import SECTIONS
 
 F = TypeVar("F", bound=Callable[..., Any])
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+ALIASES = {("export", "web_config"): ("--web.config.file",)}
+"""Other spellings of a setting's option: what operators of other exporters type."""
 history_option = click.option(
     "--history", required=True, type=click.Path(path_type=Path), help="Folder of usage history."
 )
@@ -36,10 +38,11 @@ def settings_options(kind: type[Section], *only: str) -> Callable[[F], F]:
 def _option(section: str, kind: type[Section], key: str) -> Callable[[F], F]:
     field = kind.model_fields[key]
     flag = key.replace("_", "-")
+    names = [f"--{flag}", *ALIASES.get((section, key), ())]
     note = f"{field.description}  [default: {shown(field.default)}; env: {variable(section, key)}]"
     if field.annotation is bool:
         return click.option(f"--{flag}/--no-{flag}", key, default=None, help=note)
-    return click.option(f"--{flag}", key, metavar=_metavar(key, field.annotation), help=note)
+    return click.option(*names, key, metavar=_metavar(key, field.annotation), help=note)
 
 
 def _metavar(key: str, annotation: Any) -> str:

@@ -12,8 +12,7 @@ from exporter import attribution
 from exporter.attribution import MPS_SERVER, Known, divide
 from exporter.exposition import LABEL_CHARS, OPENMETRICS, TEXT, Form, Sheet, document
 from exporter.grants import Grant
-from exporter.pods import Owner
-from exporter.snapshot import Process, Snapshot
+from exporter.snapshot import Owner, Process, Snapshot
 from lightmeter import catalog
 from support.fleet import MIB, TOTAL, fleet, gpu, parse, samples, snapshot, values
 

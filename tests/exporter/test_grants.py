@@ -40,6 +40,15 @@ def test_gpushare() -> None:
     assert grant.on(gpu(1), None) is None
 
 
+def test_mig() -> None:
+    """A grant on a GPU is none on its MIG instances, which have grants of their own."""
+    instance = gpu(1, profile="1g.10gb", instance=7, mig_uuid="MIG-a")
+    (grant,) = read(GPUSHARE)
+
+    assert grant.on(instance, T4) is None
+    assert MIB == Grant(uuid="MIG-a", amount=MIB).on(instance, T4)
+
+
 @pytest.mark.parametrize(
     ("total", "whole", "expected"),
     [(T4, 15, GIB), (T4, 15_360, MIB), (T4, 14, GIB), (81_559 * MIB, 79, GIB), (T4, 15_079, MIB)],

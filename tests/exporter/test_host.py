@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 from prometheus_client.samples import Sample
 
@@ -44,12 +43,6 @@ UPSTREAM = (  # what node_exporter leaves out by itself; Debian's build leaves o
     "--collector.netdev.device-exclude=^$",
     "--collector.filesystem.mount-points-exclude=^/(dev|proc|sys|var/lib/docker/.+)($|/)",
 )
-
-
-@pytest.fixture(autouse=True)
-def _own_proc() -> Iterator[None]:
-    yield
-    psutil.PROCFS_PATH = "/proc"
 
 
 @contextmanager
@@ -106,6 +99,31 @@ def test_mounts() -> None:
     expected = [("/dev/sda1", "/"), ("tmpfs", "/run"), ("/dev/sdb1", "/mnt/with space"), ("new", "/data")]  # fmt: skip
 
     assert expected == [(mount.device, mount.point) for mount in mounts.parse(MOUNTS)]
+
+
+def test_disks() -> None:
+    """Whole disks count, in bytes and seconds; partitions would count twice."""
+    text = """ 259 0 nvme0n1 10 2 16 3000 20 5 32 4000 0 5000 7000
+ 259 1 nvme0n1p1 1 0 8 1 1 0 8 1 0 1 2 0 0 0 0 0 0
+   7 0 loop0 1 0 8 1 1 0 8 1 0 1 2
+   8 0 sda 0 0 0 0 0 0 0 0 0 0 0
+"""
+    expected = {"nvme0n1": (10, 8192, 3.0, 20, 16_384, 4.0, 5.0), "sda": (0, 0, 0, 0, 0, 0, 0)}
+
+    assert expected == host.diskstats(text)
+
+
+def test_network() -> None:
+    """Interfaces count, numbers close to the name too; ends of containers' networks do not."""
+    text = """Inter-|   Receive                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes ...
+    lo:     100    1 0 0 0 0 0 0      200    1 0 0 0 0 0 0
+  eth0:12345678901 1 0 0 0 0 0 0 98765432109 1 0 0 0 0 0 0
+eth0:1:       5    1 0 0 0 0 0 0        6    1 0 0 0 0 0 0
+veth1a: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0
+"""
+
+    assert {"lo": (100, 200), "eth0": (12345678901, 98765432109), "eth0:1": (5, 6)} == host.netdev(text)  # fmt: skip
 
 
 def test_root(tmp_path: Path) -> None:

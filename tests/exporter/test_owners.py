@@ -8,8 +8,7 @@ import pytest
 
 from exporter.attribution import MPS_SERVER, Known, divide
 from exporter.owners import AGAIN_SECONDS, KEPT_SECONDS, Owners
-from exporter.pods import Owner
-from exporter.snapshot import Fleet, Process
+from exporter.snapshot import Fleet, Owner, Process
 from support.clock import Clock
 from support.fleet import Readings, fleet, gpu, snapshot
 from support.machine import Machine, uid

@@ -12,9 +12,8 @@ from exporter.exposition import OPENMETRICS, TEXT, Form
 from exporter.host import Host
 from exporter.http1 import Request
 from exporter.page import FRESH_SECONDS, Content, Page
-from exporter.pods import Owner
 from exporter.render import Naming
-from exporter.snapshot import Fleet
+from exporter.snapshot import Fleet, Owner
 from lightmeter import catalog
 from support.clock import Clock
 from support.fleet import Readings, fleet, parse, snapshot, values

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from exporter import podresources
 from exporter.podresources import METHOD, Holding, PodResources, decode, exclusive
-from exporter.pods import Owner
+from exporter.snapshot import Owner
 from lightmeter.errors import InputError
 from support.fleet import gpu
 from support.server import eventually

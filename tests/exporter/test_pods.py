@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from exporter.cgroups import Place, Runtime, parse
-from exporter.pods import Names, Owner
+from exporter.pods import Names
+from exporter.snapshot import Owner
 from support.clock import Clock
 from support.machine import Machine, container_id, uid
 

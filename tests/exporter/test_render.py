@@ -69,6 +69,7 @@ def test_mig() -> None:
 
     assert ("1g.10gb", "7") == (mig["GPU_I_PROFILE"], mig["GPU_I_ID"])
     assert not {"GPU_I_PROFILE", "GPU_I_ID"} & whole.keys()
+    assert [5000.0] == values(found, catalog.GPU_BUSY, GPU_I_ID="7", GPU_I_PROFILE="1g.10gb")
 
 
 def test_ours() -> None:

@@ -204,6 +204,18 @@ def test_many_silent(authority: Authority, monkeypatch: pytest.MonkeyPatch, *, s
         assert len(server._open) <= 8
 
 
+def test_kept_scraper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scraper that keeps its connection keeps it, however many silent clients come."""
+    monkeypatch.setattr(serve, "GRACE_SECONDS", 0.0)
+    with serving(limit=4) as server, dial(server) as scraper, contextlib.ExitStack() as clients:
+        scraper.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert eventually(lambda: [True] == [one.answered for one in server._open])
+        for _ in range(50):
+            clients.enter_context(dial(server))
+        scraper.sendall(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+        assert 2 == b"".join(iter(lambda: scraper.recv(65_536), b"")).count(b"HTTP/1.1 200")
+
+
 def test_full() -> None:
     """Where all places are busy with answers, the newcomer is told to come back."""
     release = threading.Event()

@@ -111,14 +111,19 @@ REFUSED = {
     WORKING + "  client_auth_type: RequireAnyClientCert": "take RequireAndVerifyClientCert",
     WORKING + "  client_auth_type: RequireEverything": "client_auth_type",
     WORKING + "  client_allowed_sans: [a]": "client_allowed_sans needs",
-    WORKING + "  min_version: TLS14": "min_version",
+    WORKING + "  min_version: TLS14": "min_version must be one of TLS10, TLS11, TLS12, TLS13",
+    WORKING + "  client_allowed_sans: a": "client_allowed_sans must be a list",
+    WORKING + "  cipher_suites: [1]": "cipher_suites must be text",
+    WORKING + "  curve_preferences: [P256]": "did you mean 'CurveP256'?",
+    "rate_limit: {interval: 1s, burst: true}": "burst must be a whole number",
+    "basic_auth_users: {1: x}": "1 cannot be a user's name",
     WORKING + "  cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]": "TLS_RSA_WITH_RC4_128_SHA is no suite",
     "rate_limit: {interval: 1s}": "burst must be at least 1",
     "rate_limit: {interval: often, burst: 1}": "rate_limit.interval",
     "- a": "must be a mapping",
     "a: [": "is no YAML",
     "\x00": "is no YAML",
-    "1: 2": "should be strings",
+    "1: 2": "1 is no key",
 }  # fmt: skip
 
 
