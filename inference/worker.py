@@ -1,7 +1,7 @@
 """The worker process: one model, one batch at a time, frames in on stdin and out on stdout.
 
 ``python -m inference.worker SPEC`` with SPEC a JSON object of `Spec`'s fields. It ends when stdin
-closes, so it never outlives the API process, however that one dies.
+closes or its parent is gone, so it outlives the API process by a second at most, however that dies.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def main() -> None:
     """Load the model, say so, then serve jobs until stdin closes."""
     for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the API decides
         signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_follow, args=(os.getppid(),), name="follow", daemon=True).start()
     out = _Out()
     spec = Spec(**json.loads(sys.argv[1]))
     logs.configure(spec.log_format)
@@ -56,6 +57,13 @@ def main() -> None:
     while (header := wire.read(sys.stdin.buffer)) is not None:
         after_step.start(header["batch"], tell=header["steps"])
         _answer(out, loaded.engine, [Job(**job) for job in header["jobs"]], after_step)
+
+
+def _follow(parent: int) -> None:
+    """End with the API process, in mid-batch or mid-load: its successor needs the device's memory."""
+    while os.getppid() == parent:
+        time.sleep(wire.BEAT_SECONDS)
+    os._exit(1)
 
 
 class _Out:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -40,6 +42,20 @@ def test_worker_follows(tmp_path: Path) -> None:
 
     assert workers
     assert eventually(lambda: not any(map(psutil.pid_exists, workers)))
+
+
+def test_worker_follows_at_work() -> None:
+    """A worker that loads, or is in the middle of a batch, ends too: the GPU is the next server's."""
+    worker = "import os; from inference import worker; print(os.getpid(), flush=True); worker._follow(os.getppid())"
+    server = "import subprocess, sys; subprocess.run([sys.executable, '-P', '-c', sys.argv[1]])"
+    command = [sys.executable, "-P", "-c", server, worker]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        assert "python" in child.name()
+        parent.kill()
+
+        assert eventually(lambda: not child.is_running())
 
 
 def test_sealed_by_next(tmp_path: Path) -> None:
