@@ -25,6 +25,8 @@ from lightmeter.settings import Serve
 from lightmeter.units import STEP_OF_SIDE
 
 
+SHOWN = 80
+"""Characters of what a client sent that an error repeats."""
 _SIZE = re.compile(r"(\d{1,9})x(\d{1,9})", re.ASCII)
 
 
@@ -101,7 +103,9 @@ def read_order(body: bytes, limits: Serve, *, model: str, default_side: int | No
     except ValidationError as error:
         raise explained(error.errors()[0], ImageRequest) from error
     if asked.model not in (None, model):
-        raise InvalidRequest("model", f"model is {asked.model!r}; this server serves {model!r}")
+        raise InvalidRequest(
+            "model", f"model is {(asked.model or '')[:SHOWN]!r}; this server serves {model!r}"
+        )
     for field in ("prompt", "negative_prompt"):
         _check_text(field, getattr(asked, field) or "", limits.max_prompt_chars)
     steps = asked.num_inference_steps or limits.steps
@@ -136,13 +140,15 @@ def read_order(body: bytes, limits: Serve, *, model: str, default_side: int | No
 
 def explained(first: Any, kind: type[BaseModel]) -> InvalidRequest:
     """Say in one line what pydantic found first in a body of some kind."""
-    field = ".".join(str(part) for part in first["loc"]) or "body"
+    field = ".".join(str(part) for part in first["loc"])[:SHOWN] or "body"
     if first["type"] == "extra_forbidden":
         return InvalidRequest(
             field, f"{field} is no field of this request{nearest(field, kind.model_fields)}"
         )
     shown = (
-        "" if first["type"] in ("missing", "json_invalid") else f" is {str(first['input'])[:80]!r}"
+        ""
+        if first["type"] in ("missing", "json_invalid")
+        else f" is {str(first['input'])[:SHOWN]!r}"
     )
     return InvalidRequest(field, f"{field}{shown}: {first['msg'].lower()}")
 
@@ -162,7 +168,7 @@ def _check_text(field: str, text: str, longest: int) -> None:
 
 def _check_most(field: str, value: int, most: int) -> None:
     if value > most:
-        raise InvalidRequest(field, f"{field} is {value}; at most {most} are allowed")
+        raise InvalidRequest(field, f"{field} is {str(value)[:SHOWN]}; at most {most} are allowed")
 
 
 def _check_lora(name: str | None, scale: float | None, folder: Path | None) -> None:
@@ -181,7 +187,7 @@ def _size(text: str | None, max_side: int, default_side: int | None) -> tuple[in
         return (default_side, default_side) if default_side else None
     match = _SIZE.fullmatch(text)
     if not match:
-        raise InvalidRequest("size", f"size is {text[:40]!r}; write it like 1024x1024")
+        raise InvalidRequest("size", f"size is {text[:SHOWN]!r}; write it like 1024x1024")
     width, height = int(match[1]), int(match[2])
     for side in (width, height):
         if side % STEP_OF_SIDE or not STEP_OF_SIDE <= side <= max_side:

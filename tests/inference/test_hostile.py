@@ -6,10 +6,12 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from lightmeter import catalog
 from lightmeter.history import History
@@ -18,6 +20,12 @@ from support.server import HALF, Server, eventually
 
 LONG: dict[str, Any] = {"num_inference_steps": 200, "size": "16x16"}
 ALLOWED = ("--max-steps", "200")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("data")) as server:
+        yield server.ready()
 
 
 def test_stuck_worker(tmp_path: Path) -> None:
@@ -120,3 +128,30 @@ def test_last_seed(tmp_path: Path) -> None:
 
     assert [2**63 - 2, 2**63 - 1] == [entry["seed"] for entry in fits.json()["data"]]
     assert (422, "seed") == (over.status_code, over.json()["error"]["param"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"prompt": "x", "a" * 900_000: 1},
+        {"prompt": "x", "model": "a" * 900_000},
+        {"prompt": "x", "size": "a" * 900_000},
+        {"prompt": ["a" * 900_000]},
+        {"prompt": "x", "lora": "a" * 900_000},
+    ],
+)
+def test_no_echo(body: dict[str, Any], shared: Server) -> None:
+    """What a client sends is not sent back at length: an error is a line."""
+    answer = shared.client.post("/v1/images/generations", json=body)
+
+    assert 422 == answer.status_code
+    assert len(answer.content) < 500
+
+
+def test_no_echo_of_a_number(shared: Server) -> None:
+    """Nor is a number of thousands of digits."""
+    body = b'{"prompt": "x", "n": ' + b"9" * 4300 + b"}"
+    answer = shared.client.post("/v1/images/generations", content=body)
+
+    assert (422, "n") == (answer.status_code, answer.json()["error"]["param"])
+    assert len(answer.content) < 500
