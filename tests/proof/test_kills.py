@@ -7,12 +7,16 @@ import random
 import signal
 import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from lightmeter import catalog
+from lightmeter.catalog import WorkerState
 from lightmeter.history import History
 from lightmeter.journal import journals
 from support.server import Server, eventually
@@ -34,10 +38,6 @@ def ask(server: Server, answered: list[str], stop: threading.Event) -> None:
                 return
             if answer.status_code == 200:
                 answered.append(answer.json()["id"])
-
-
-def ask_long(server: Server, statuses: list[int]) -> None:
-    statuses.append(server.post(num_inference_steps=50, size="16x16").status_code)
 
 
 def test_server(tmp_path: Path) -> None:
@@ -65,23 +65,52 @@ def test_server(tmp_path: Path) -> None:
     assert set(answered) <= set(recorded)
 
 
-def test_workers(tmp_path: Path) -> None:
-    """A worker killed in mid-work, over and over: every request ends, and the next one is served."""
-    with Server(tmp_path, "--workers", "2") as server:
-        server.ready()
-        assert eventually(lambda: len(server.worker_pids()) == 2)
-        for _ in range(6):
-            statuses: list[int] = []
-            clients = [threading.Thread(target=ask_long, args=(server, statuses)) for _ in range(4)]
-            for client in clients:
-                client.start()
-            assert eventually(lambda: server.value(catalog.IN_FLIGHT) == 4)
-            os.kill(server.worker_pids()[0], signal.SIGKILL)
-            for client in clients:
-                client.join(60)
-            assert 4 == len(statuses)
-            assert {200, 503} >= set(statuses)
-            assert eventually(lambda: server.post().status_code == 200)
-            assert eventually(lambda: len(server.worker_pids()) == 2)
+WORKER_KILLS = 50
 
+
+def ask_until(
+    server: Server, stop: threading.Event, statuses: Counter[int], ids: list[str]
+) -> None:
+    """Ask for pictures of a tenth of a second, one after the other."""
+    body = {"prompt": "x", "size": "16x16", "num_inference_steps": 50}
+    with httpx.Client(base_url=server.api, timeout=60, trust_env=False) as client:
+        while not stop.is_set():
+            answer = client.post("/v1/images/generations", json=body)
+            statuses[answer.status_code] += 1
+            if answer.status_code == 200:
+                ids.append(answer.json()["id"])
+            elif answer.status_code == 503:
+                assert int(answer.headers["retry-after"]) >= 1
+                time.sleep(0.05)
+
+
+def test_workers(tmp_path: Path) -> None:
+    """Fifty workers killed in mid-work under load: each request is answered, once, and recorded, once."""
+    stop, statuses, ids = threading.Event(), Counter[int](), list[str]()
+    chance = random.Random(2)
+    with Server(tmp_path, "--workers", "2", "--batch", "2") as server:
+        server.ready()
+        with ThreadPoolExecutor() as pool:
+            asked = [pool.submit(ask_until, server, stop, statuses, ids) for _ in range(8)]
+            for _ in range(WORKER_KILLS):
+                assert eventually(lambda: server.value(catalog.WORKERS, state=WorkerState.BUSY) > 0)
+                time.sleep(chance.uniform(0.0, 0.1))
+                os.kill(chance.choice(server.worker_pids()), signal.SIGKILL)
+            stop.set()
+            for one in asked:
+                one.result(60)
+        assert eventually(lambda: server.value(catalog.WORKERS, state=WorkerState.READY) == 2)
+        left = server.value(catalog.IN_FLIGHT), server.value(catalog.QUEUE_DEPTH)
+        files = psutil.Process(server.process.pid).num_fds()
+        assert 200 == server.post().status_code
+
+    rows = History(tmp_path / "history").frame(["request_id", "outcome"])
+    served = rows[rows["outcome"] == "ok"]["request_id"]
+    assert {200, 503} >= set(statuses)
+    assert len(ids) > 2 * WORKER_KILLS
+    assert (0, 0) == left
+    assert files < 100
+    assert statuses.total() + 1 == len(rows) == rows["request_id"].nunique()
+    assert len(ids) + 1 == len(served)
+    assert set(ids) <= set(served)
     assert [] == journals(tmp_path / "history")
