@@ -8,19 +8,18 @@ import logging
 import re
 import signal
 import socket
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from wsgiref.simple_server import WSGIServer
 
 import uvicorn
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
 from inference import bodies, connections, energy, zimage
 from inference.app import create_app, problem_of_job
 from inference.aside import keep_up
 from inference.jobs import Jobs
 from inference.parts import Parts
+from inference.scrapes import serving
 from inference.service import ImageService
 from inference.setup import FULL, STILL, TINY
 from lightmeter.errors import ModelError, port_error
@@ -92,21 +91,12 @@ def listen(host: str, port: int, option: str) -> socket.socket:
 
 @contextlib.contextmanager
 def _metrics(settings: Serve, registry: CollectorRegistry) -> Iterator[int]:
-    """Serve /metrics from a thread of its own, so that a scrape never holds up a request."""
-    try:
-        server, thread = start_http_server(settings.metrics_port, settings.host, registry)
-    except OSError as error:
-        raise port_error(settings.host, settings.metrics_port, "metrics-port", error) from error
-    try:
-        yield server.server_port
-    finally:
-        _stop(server, thread)
-
-
-def _stop(server: WSGIServer, thread: threading.Thread) -> None:
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    """Serve /metrics; yield the port."""
+    with (
+        listen(settings.host, settings.metrics_port, "metrics-port") as sock,
+        serving(sock, registry),
+    ):
+        yield sock.getsockname()[1]
 
 
 class _Server(uvicorn.Server):

@@ -9,13 +9,17 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import uvicorn
 
-from inference import connections
+from inference import connections, scrapes
+from lightmeter.catalog import WORKERS
 from support.cli import python
+from support.server import Server
 
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -124,3 +128,20 @@ def test_unread(monkeypatch: pytest.MonkeyPatch) -> None:
             accepted, _ = listening.accept()
             with accepted, pytest.raises(TimeoutError, match=r"\[Errno 110\]"):
                 flood(accepted)
+
+
+def test_idle_scrapers(tmp_path: Path) -> None:
+    """Hundreds of connections to the page of metrics that ask nothing take no threads, and no scrape's place."""
+    with Server(tmp_path) as server:
+        host, port = server.ready().metrics_url.removeprefix("http://").split("/")[0].split(":")
+        before = psutil.Process(server.process.pid).num_threads()
+        idle = [socket.create_connection((host, int(port))) for _ in range(300)]
+        scraped = server.value(WORKERS)
+        threads = psutil.Process(server.process.pid).num_threads() - before
+        for client in idle:
+            client.close()
+        log = "".join(server.log)
+
+    assert 1 == scraped
+    assert threads <= scrapes.MOST_CONNECTIONS + 1
+    assert "Traceback" not in log
