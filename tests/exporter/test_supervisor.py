@@ -22,7 +22,7 @@ from support.server import eventually
 
 MIB = 1 << 20
 LOST, NO_PERMISSION, NOT_SUPPORTED, NOT_LOADED = 15, 4, 3, 9
-QUICK = {"silence": 2.0, "start": 4.0}
+QUICK = {"silence": 3.0, "start": 4.0}
 """Seconds after which a GPU is given up, for tests that wait for it."""
 
 
@@ -117,10 +117,10 @@ def test_hung(tmp_path: Path) -> None:
     with Watched(fake, **QUICK) as watched:
         before = readings(watched.until(all_up), 1)
         fake.hang(1)
-        others: list[float] = []
+        others: set[bool] = set()
 
         def hung(fleet: Fleet) -> bool:
-            others.extend(one.age_seconds or 0 for one in fleet.health if one.index != 1)
+            others.update(one.up for one in fleet.health if one.index != 1)
             return health(fleet, 1).reason == GpuState.HUNG
 
         fleet = watched.until(hung)
@@ -131,7 +131,7 @@ def test_hung(tmp_path: Path) -> None:
         assert (True, True) == (health(fleet, 0).up, health(fleet, 2).up)
         fake.heal(1)
         after = readings(watched.until(all_up), 1)
-        assert max(others) < 2
+        assert {True} == others
 
     assert before.since == after.since
     assert (before.sampled_seconds or 0) <= (after.sampled_seconds or 0)
