@@ -6,6 +6,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
 # What `make up` passes on, for example UP_ARGS="--duration 20".
 UP_ARGS ?=
+# Tests at the same time: most of them wait for servers to start.
+TEST_JOBS ?= 3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -17,7 +19,7 @@ up: $(VENV)/.runtime
 	$(BIN)/lightmeter up $(UP_ARGS)
 
 test: $(VENV)/.development
-	$(BIN)/python -m pytest -m "not proof" $(TEST_ARGS)
+	$(BIN)/python -m pytest -m "not proof" -n $(TEST_JOBS) --dist loadfile $(TEST_ARGS)
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .

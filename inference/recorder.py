@@ -8,7 +8,8 @@ from collections import OrderedDict
 from pathlib import Path
 
 from lightmeter.errors import HistoryError
-from lightmeter.journal import Journal
+from lightmeter.journal import Journal, journals
+from lightmeter.lines import is_live
 from lightmeter.rows import UsageRow
 
 
@@ -73,6 +74,8 @@ class Recorder:
         return thread
 
     def _seal(self) -> None:
+        if all(map(is_live, journals(self._history))):
+            return  # nothing to do, so pyarrow need not be loaded
         from lightmeter import history
 
         history.seal_orphans(self._history)

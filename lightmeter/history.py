@@ -15,9 +15,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -26,6 +25,9 @@ from lightmeter import journal, late, rows
 from lightmeter.errors import HistoryError, explain
 from lightmeter.tables import fitted, rated, stars_of, table_of, validated
 
+
+if TYPE_CHECKING:  # sealing needs none of it, and importing it takes longer than sealing
+    import pandas as pd
 
 _log = logging.getLogger(__name__)
 UNKNOWN = "unknown"
@@ -194,6 +196,8 @@ class History:
             parts.append(_within(table.to_pandas(), since, until))
         self.extent = (min(arrivals), max(arrivals)) if arrivals else None
         filled = [part for part in parts if len(part)] or parts[:1]
+        import pandas as pd
+
         whole = pd.concat(filled, ignore_index=True)
         return whole.sort_values("arrived_at", kind="stable", ignore_index=True)
 

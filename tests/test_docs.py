@@ -27,6 +27,7 @@ from lightmeter.settings import SECTIONS
 from support import gentd26, rows
 from support.cli import clean_environment
 from support.debian import need
+from support.ports import default_ports
 from support.server import eventually
 
 
@@ -194,6 +195,11 @@ def free(port: int) -> bool:
 def test_readme_serves(tmp_path: Path) -> None:
     """The README's serving commands run as printed, in order, on the default ports."""
     curl = need("curl", "curl")
+    with default_ports():
+        _readme_serves(tmp_path, curl)
+
+
+def _readme_serves(tmp_path: Path, curl: str) -> None:
     if not free(7860) or not free(7861):
         pytest.skip("port 7860 or 7861, the defaults that the README names, is taken")
     build_tiny(tmp_path / "Z-Image-Turbo")

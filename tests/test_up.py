@@ -14,6 +14,7 @@ import psutil
 
 from lightmeter.history import History
 from support.cli import clean_environment
+from support.ports import default_ports
 from support.server import eventually
 
 
@@ -109,18 +110,19 @@ def test_killed(tmp_path: Path) -> None:
 
 def test_default_port_taken(tmp_path: Path) -> None:
     """A default port that is taken is replaced by a free one, and said."""
-    with socket.socket() as other:
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            other.bind(("127.0.0.1", 7860))
-            other.listen()
-        except OSError:  # something else has it already, which serves as well
-            pass
-        with start(tmp_path, "--model", "still", "--duration", "1") as process:
-            out, err = process.communicate(timeout=60)
+    with default_ports():
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                other.bind(("127.0.0.1", 7860))
+                other.listen()
+            except OSError:  # something else has it already, which serves as well
+                pass
+            with start(tmp_path, "--model", "still", "--duration", "1") as process:
+                out, err = process.communicate(timeout=60)
 
-    assert 0 == process.returncode, err
-    assert re.search(r"port 7860 is taken, using \d+ for --port", out)
+        assert 0 == process.returncode, err
+        assert re.search(r"port 7860 is taken, using \d+ for --port", out)
 
 
 def test_no_load(tmp_path: Path) -> None:
