@@ -87,9 +87,12 @@ def progress(step: int, steps: int) -> bytes:
     return _event(PROGRESS, json.dumps({"type": PROGRESS, "step": step, "steps": steps}))
 
 
-def failure(body: dict[str, Any]) -> bytes:
-    """End a stream with an error, shaped as the body of an error response is."""
-    return _event("error", json.dumps({"type": "error"} | body))
+def failure(body: dict[str, Any], status: int, retry_after: str | None) -> bytes:
+    """End a stream with an error: the body, status and ``Retry-After`` of an error response."""
+    told = {"type": "error", **body, "status": status}
+    if retry_after is not None:
+        told["retry_after"] = int(retry_after)
+    return _event("error", json.dumps(told))
 
 
 def _event(name: str, data: str) -> bytes:

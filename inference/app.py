@@ -40,7 +40,7 @@ from lightmeter.errors import HistoryError, LightmeterError, StoreError, WorkerE
 
 INVALID = "invalid_request_error"
 _SHED = {ShedReason.QUEUE_FULL: 429, ShedReason.RATE_LIMIT: 429, ShedReason.DEADLINE: 504}
-_KINDS: dict[type[LightmeterError], tuple[int, str]] = {
+_KINDS: dict[type[Exception], tuple[int, str]] = {
     InvalidRequest: (422, INVALID),
     UnknownPicture: (404, INVALID),
     UnknownRequest: (404, INVALID),
@@ -56,8 +56,12 @@ _KINDS: dict[type[LightmeterError], tuple[int, str]] = {
     StoreError: (503, "server_error"),
     HistoryError: (503, "server_error"),
 }
-"""Status and type of each error of ours; `Refused` names its own."""
-_RETRY_SECONDS = {WorkerError: 1.0, StoreError: 5.0, HistoryError: 30.0}
+"""Status and type of each error of ours; `Refused` names its own. Any other is a fault: 500."""
+_RETRY_SECONDS: dict[type[Exception], float] = {
+    WorkerError: 1.0,
+    StoreError: 5.0,
+    HistoryError: 30.0,
+}
 
 
 def create_app(service: ImageService, *, tracer: Tracer, feedback: Feedback, jobs: Jobs) -> FastAPI:
@@ -90,36 +94,37 @@ def create_app(service: ImageService, *, tracer: Tracer, feedback: Feedback, job
             _body(error.status_code, str(error.detail), INVALID), error.status_code, headers
         )
 
+    @app.exception_handler(Exception)
     @app.exception_handler(LightmeterError)
-    async def ours(_: Request, error: LightmeterError) -> JSONResponse:
+    async def ours(_: Request, error: Exception) -> JSONResponse:
         status, body, headers = problem(error)
         return JSONResponse(body, status, headers)
 
     return app
 
 
-def problem(error: LightmeterError) -> tuple[int, dict[str, Any], dict[str, str]]:
-    """Translate an error of ours into status, body and headers: the one table of them."""
+def problem(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Translate an error into status, body and headers: the one table of them."""
     field = error.field if isinstance(error, InvalidRequest) else None
     retry: float | None
     if isinstance(error, Refused):
         status, kind, retry = _SHED.get(error.reason, 503), error.reason.value, error.retry_after
     else:
-        known = next(kind for kind in _KINDS if isinstance(error, kind))
-        status, kind = _KINDS[known]
+        known = next((kind for kind in _KINDS if isinstance(error, kind)), Exception)
+        status, kind = _KINDS.get(known, (500, "server_error"))
         retry = _RETRY_SECONDS.get(known)
     headers = {} if retry is None else {"Retry-After": str(math.ceil(retry))}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, (DoesNotFit, Spoiled)):
         headers["X-Should-Retry"] = "false"  # OpenAI's clients would ask again after every 5xx
-    message = str(error)
+    message = str(error) if isinstance(error, LightmeterError) else "internal error"
     if isinstance(error, HistoryError):
         message = f"the request cannot be recorded: {message}"
     return status, _body(status, message, kind, field), headers
 
 
-def problem_of_job(error: LightmeterError) -> Problem:
+def problem_of_job(error: Exception) -> Problem:
     """Say of a failed job what its request would have been answered."""
     status, body, headers = problem(error)
     return Problem(status, body["error"], headers.get("Retry-After"))

@@ -26,11 +26,6 @@ _log = logging.getLogger(__name__)
 _ID = re.compile(r"job_(?P<replica>[a-z0-9-]{1,40})_[0-9a-f]{24}", re.ASCII)
 
 
-BUG = Problem(
-    500, {"message": "internal error", "type": "server_error", "param": None, "code": "500"}
-)
-
-
 class UnknownJob(InputError):  # noqa: N818  (an answer, not a fault)
     """There is no such job here; the message says what may have become of it."""
 
@@ -69,7 +64,7 @@ class Jobs:
         bounds: Bounds,
         *,
         attic: Attic,
-        explain: Callable[[LightmeterError], Problem],
+        explain: Callable[[Exception], Problem],
     ) -> None:
         self._replica = replica
         self._bounds = bounds
@@ -78,9 +73,7 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
 
     @classmethod
-    def of(
-        cls, settings: Serve, *, attic: Attic, explain: Callable[[LightmeterError], Problem]
-    ) -> Jobs:
+    def of(cls, settings: Serve, *, attic: Attic, explain: Callable[[Exception], Problem]) -> Jobs:
         """Make the jobs that the settings describe."""
         bounds = Bounds(settings.jobs, settings.jobs_bytes, settings.jobs_seconds)
         name = replica_name(settings.replica, socket.gethostname())
@@ -168,9 +161,9 @@ class Jobs:
         except LightmeterError as error:
             job.problem = self._explain(error)
             job.state = State.FAILED
-        except Exception:  # noqa: BLE001  (nobody above it: a job ends here, or stays for ever)
+        except Exception as error:  # noqa: BLE001  (nobody above it: a job ends here, or stays for ever)
             _log.exception("job %s failed", job.id)
-            job.problem = BUG
+            job.problem = self._explain(error)
             job.state = State.FAILED
         finally:
             job.finished = time.time()

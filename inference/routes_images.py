@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
@@ -27,6 +28,7 @@ from lightmeter.catalog import Outcome
 from lightmeter.errors import LightmeterError
 
 
+_log = logging.getLogger(__name__)
 GENERATIONS = "/v1/images/generations"
 CLIENT_LEFT = 499
 """Nobody reads it; nginx has made it the log's word for a client that went away."""
@@ -37,7 +39,7 @@ _MADE = {
     "content": {"text/event-stream": {"schema": Event.model_json_schema()}},
     "description": "The pictures, or with stream: true the events.",
 }
-Problem = Callable[[LightmeterError], tuple[int, dict[str, Any], dict[str, str]]]
+Problem = Callable[[Exception], tuple[int, dict[str, Any], dict[str, str]]]
 
 
 def add(app: FastAPI, service: ImageService, problem: Problem) -> None:
@@ -194,9 +196,11 @@ class _Stream(StreamingResponse):
         began = time.monotonic()
         try:
             made = self._working.result()
-        except LightmeterError as error:
-            status, told, _ = self._problem(error)
-            yield answers.failure(told | {"status": status})
+        except Exception as error:  # noqa: BLE001  (the answer has begun: only an event can tell)
+            if not isinstance(error, LightmeterError):
+                _log.exception("a stream failed")
+            status, told, headers = self._problem(error)
+            yield answers.failure(told, status, headers.get("Retry-After"))
             return
         for event in made.events:
             yield event

@@ -18,7 +18,6 @@ from inference.service import ImageService
 from inference.tracing import HEADER, Tracer
 from inference.visit import Caller, Passage
 from lightmeter import logs
-from lightmeter.errors import LightmeterError
 
 
 JOBS = "/v1/jobs"
@@ -94,7 +93,7 @@ def _traced(work: Work, passage: Passage, tracer: Tracer, problem: Problem) -> W
         try:
             with logs.about(**passage.trace.ids):
                 return await work(job)
-        except LightmeterError as error:
+        except Exception as error:
             passage.status = problem(error)[0]
             raise
         finally:

@@ -43,7 +43,7 @@ async function generate(body, signal, progress) {
   if (!answer.headers.get("content-type").startsWith("text/event-stream")) return answer.json();
   const pictures = [];
   for await (const event of events(answer.body)) {
-    if (event.error) throw new Refusal(event.status, event.error);
+    if (event.error) throw new Refusal(event.status, event.error, event.retry_after);
     if (event.type === "image_generation.completed") pictures.push(event);
     else progress(event);
   }

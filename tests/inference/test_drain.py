@@ -140,7 +140,7 @@ def test_stream(tmp_path: Path) -> None:
             told = list(lines)
 
     assert "event: error" in told
-    assert any('"status": 503' in line for line in told)
+    assert any('"status": 503' in line and '"retry_after": 1' in line for line in told)
 
 
 def test_half_a_request(tmp_path: Path) -> None:

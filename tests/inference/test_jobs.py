@@ -43,8 +43,8 @@ class Attic:
         return self.files.get(name)
 
 
-def explain(error: LightmeterError) -> Problem:
-    return Problem(507, {"message": str(error)})
+def explain(error: Exception) -> Problem:
+    return Problem(507 if isinstance(error, LightmeterError) else 500, {"message": str(error)})
 
 
 def office(bounds: Bounds = PLENTY, attic: Attic | None = None) -> Jobs:
