@@ -15,7 +15,7 @@ from inference.guards import Action, Finding, decide
 from inference.judge import Judge
 from inference.orders import Order
 from inference.sampled import Sampled
-from inference.store import IMAGES, PictureStore, picture_name
+from inference.store import IMAGES, PictureStore, picture_names
 from inference.tickets import Answer
 from inference.visit import Visit
 from lightmeter.catalog import Stage
@@ -105,7 +105,7 @@ class Darkroom:
 
     async def _stored(self, visit: Visit, files: list[bytes], kind: str) -> list[str]:
         """Put pictures into the store; return their addresses."""
-        names = [picture_name(visit.id, index, kind) for index in range(len(files))]
+        names = picture_names(len(files), kind)
         puts = (self._store.put(name, file) for name, file in zip(names, files, strict=True))
         await asyncio.gather(*puts)
         return [visit.caller.base + IMAGES + name for name in names]

@@ -1,7 +1,7 @@
 """The bounded store behind ``response_format: url``: so many bytes, so many seconds, oldest go first.
 
 Several servers can share one: each counts everything that lies there, looks again every minute, and
-leaves alone what has another kind of name. A name holds 96 random bits, so who has it may see it.
+leaves alone what has another kind of name. A name holds 96 random bits of its own, so who has it may see it.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from inference.shelf import Entry, Shelf
+from inference.stock import Bounds, Stock
 from lightmeter.errors import InputError, StoreError
 from lightmeter.settings import Serve
 
@@ -41,17 +42,10 @@ class UnknownPicture(InputError):  # noqa: N818  (an answer, not a fault)
     """There is no such picture here, or not any more."""
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """What a store may hold: bytes in all, and seconds for each file."""
-
-    most_bytes: int
-    most_seconds: float
-
-
-def picture_name(request_id: str, index: int, output_format: str) -> str:
-    """Name a stored picture: request id, place in the request, format."""
-    return f"{request_id}-{index}.{output_format}"
+def picture_names(count: int, output_format: str) -> list[str]:
+    """Name the pictures of a request, anew: no log, trace or history that has its id knows them."""
+    stem = f"img_{secrets.token_hex(12)}"
+    return [f"{stem}-{index}.{output_format}" for index in range(count)]
 
 
 def kind_of(name: str) -> str | None:
@@ -60,21 +54,11 @@ def kind_of(name: str) -> str | None:
     return KINDS[match["format"]] if match else None
 
 
-def surplus(entries: Iterable[Entry], bounds: Bounds, now: float) -> list[Entry]:
-    """Choose what has to go: what is too old, then the oldest until the rest fits."""
-    ordered = sorted(entries, key=lambda entry: (entry.at, entry.name))
-    left = sum(entry.size for entry in ordered)
-    gone = []
-    for entry in ordered:
-        if left <= bounds.most_bytes and now - entry.at <= bounds.most_seconds:
-            break
-        gone.append(entry)
-        left -= entry.size
-    return gone
-
-
 class PictureStore:
-    """Pictures by name. All work is done in threads of its own, so a slow place holds up nobody."""
+    """Pictures by name. All work is done in threads of its own, so a slow place holds up nobody.
+
+    Who looks for pictures has other threads than who makes them: anybody may look.
+    """
 
     def __init__(
         self, place: str, bounds: Bounds, *, clock: Callable[[], float] = time.time
@@ -88,9 +72,10 @@ class PictureStore:
         self._clock = clock
         self._shelf = Shelf(place)
         self._lock = threading.Lock()
-        self._index: dict[str, Entry] = {}
+        self._stock = Stock(bounds)
         self._writing: set[str] = set()
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
+        self._writers = ThreadPoolExecutor(_THREADS, thread_name_prefix="store-write")
+        self._readers = ThreadPoolExecutor(_THREADS, thread_name_prefix="store-read")
         self._look()
 
     @classmethod
@@ -105,7 +90,7 @@ class PictureStore:
         Raises:
             StoreError: it is larger than the store, or the place refuses it.
         """
-        await self._off_loop(self._put, name, data)
+        await self._off_loop(self._writers, self._put, name, data)
 
     async def look(self, name: str) -> Entry | None:
         """Say how large and how old a file is; None where it is not here, or too old.
@@ -113,7 +98,7 @@ class PictureStore:
         Raises:
             StoreError: the place does not answer.
         """
-        return await self._off_loop(self._fresh, name)
+        return await self._off_loop(self._readers, self._fresh, name)
 
     async def get(self, name: str) -> bytes | None:
         """Return a file; None where it is not here, or too old.
@@ -121,7 +106,7 @@ class PictureStore:
         Raises:
             StoreError: the place does not answer.
         """
-        return await self._off_loop(self._get, name)
+        return await self._off_loop(self._readers, self._get, name)
 
     def left(self, entry: Entry) -> float:
         """Seconds until a file is too old."""
@@ -130,21 +115,24 @@ class PictureStore:
     async def keep(self) -> None:
         """Look again and again at what is there, and drop what is too much, until cancelled."""
         while True:
-            await asyncio.sleep(min(LOOK_SECONDS, self.bounds.most_seconds / 2))
+            await asyncio.sleep(min(LOOK_SECONDS, max(1.0, self.bounds.most_seconds / 2)))
             try:
-                await self._off_loop(self._look)
+                await self._off_loop(self._writers, self._look)
             except StoreError as error:
                 _log.warning("%s", error)
 
     def close(self) -> None:
         """End the threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._writers, self._readers):
+            threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _off_loop(self, work: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> T:
+    async def _off_loop(
+        self, threads: Executor, work: Callable[P, T], /, *arguments: P.args, **named: P.kwargs
+    ) -> T:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                return await loop.run_in_executor(self._threads, lambda: work(*arguments, **named))
+                return await loop.run_in_executor(threads, lambda: work(*arguments, **named))
         except TimeoutError as error:
             raise StoreError(
                 f"picture store {self._shelf.place!r} did not answer within {PATIENCE_SECONDS:g} s"
@@ -157,19 +145,19 @@ class PictureStore:
             )
         with self._lock:
             self._writing.add(name)
-            self._index[name] = Entry(name, len(data), self._clock())
-            going = self._drop_surplus()
+            self._stock.add(Entry(name, len(data), self._clock()))
+            going = self._stock.drop_surplus(self._clock())
         try:
             self._remove(going)
             self._shelf.write(name, data)
         except StoreError:
             with self._lock:
-                self._index.pop(name, None)
+                self._stock.drop(name)
             raise
         finally:
             self._writing.discard(name)
         with self._lock:
-            crowded_out = name not in self._index  # by others, while it was being written
+            crowded_out = name not in self._stock  # by others, while it was being written
         if crowded_out:
             self._shelf.remove(name)
 
@@ -188,16 +176,12 @@ class PictureStore:
             if _OURS.fullmatch(entry.name) or _PARTIAL.fullmatch(entry.name)
         ]
         with self._lock:
-            unlisted = {name: self._index[name] for name in self._writing & self._index.keys()}
-            self._index = {entry.name: entry for entry in ours} | unlisted
-            going = self._drop_surplus()
+            listed = {entry.name: entry for entry in ours}
+            writing = filter(None, map(self._stock.drop, list(self._writing)))
+            listed |= {entry.name: entry for entry in writing}
+            self._stock = Stock(self.bounds, listed.values())
+            going = self._stock.drop_surplus(self._clock())
         self._remove(going)
-
-    def _drop_surplus(self) -> list[Entry]:
-        going = surplus(self._index.values(), self.bounds, self._clock())
-        for entry in going:
-            del self._index[entry.name]
-        return going
 
     def _remove(self, going: list[Entry]) -> None:
         for entry in going:

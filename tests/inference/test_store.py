@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from inference import store
+from inference import stock, store
 from inference.links import base_url, is_trusted
 from inference.shelf import Entry
-from inference.store import Bounds, PictureStore, kind_of, picture_name, surplus
+from inference.stock import Bounds, Stock
+from inference.store import PictureStore, kind_of, picture_names
 from lightmeter.errors import SettingError, StoreError
 from lightmeter.settings import Serve
 
@@ -40,8 +41,8 @@ class Clock:
         return time.time() + self.ahead
 
 
-def name(index: int = 0) -> str:
-    return picture_name(f"img_{secrets.token_hex(12)}", index, "png")
+def name() -> str:
+    return picture_names(1, "png")[0]
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -177,7 +178,7 @@ def test_kept(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_many_at_once(place: str) -> None:
     """Pictures stored at the same time are all there, whole, within the bounds."""
     shop = PictureStore(place, Bounds(1000, 1000.0))
-    names = [name(index) for index in range(60)]
+    names = [name() for _ in range(60)]
 
     async def store_all() -> list[bytes | None]:
         await asyncio.gather(*(shop.put(one, one.encode()[:10] * 10) for one in names))
@@ -217,7 +218,7 @@ def test_kinds() -> None:
     kinds = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
     for output_format, kind in kinds.items():
-        assert kind == kind_of(picture_name("img_" + "0" * 24, 3, output_format))
+        assert [kind] * 3 == [kind_of(one) for one in picture_names(3, output_format)]
 
 
 def test_surplus() -> None:
@@ -225,13 +226,42 @@ def test_surplus() -> None:
     entries = [Entry("c", 10, 30.0), Entry("a", 10, 10.0), Entry("b", 10, 20.0)]
 
     def going(most_bytes: int, most_seconds: float) -> list[str]:
-        return [entry.name for entry in surplus(entries, Bounds(most_bytes, most_seconds), 35.0)]
+        stock = Stock(Bounds(most_bytes, most_seconds), entries)
+        return [entry.name for entry in stock.drop_surplus(35.0)]
 
     assert [] == going(30, 25.0)
     assert ["a"] == going(30, 24.0)
     assert ["a"] == going(29, 100.0)
     assert ["a", "b"] == going(10, 100.0)
     assert ["a", "b", "c"] == going(9, 100.0)
+
+
+def test_many_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are bounded in number too, or tiny ones would fill the folder and our memory."""
+    monkeypatch.setattr(stock, "MOST_FILES", 3)
+    lying = Stock(ROOMY)
+    gone = []
+    for index in range(5):
+        lying.add(Entry(f"{index}", 0, float(index)))
+        gone += [entry.name for entry in lying.drop_surplus(10.0)]
+
+    assert ["0", "1"] == gone
+
+
+def test_lookers_and_makers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strangers who look for pictures at a slow place do not keep pictures from being stored."""
+    shop, one, slow = PictureStore(str(tmp_path), ROOMY), name(), threading.Event()
+    monkeypatch.setattr(shop, "_get", lambda _: slow.wait() or None)
+
+    async def live() -> bytes:
+        looking = [asyncio.create_task(shop.get(one)) for _ in range(50)]
+        await asyncio.sleep(0)
+        await shop.put(one, b"picture")
+        slow.set()
+        await asyncio.gather(*looking)
+        return (tmp_path / one).read_bytes()
+
+    assert b"picture" == run(live())
 
 
 def test_full_disk(tmp_path: Path) -> None:
@@ -257,7 +287,7 @@ def test_slow_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def ask() -> None:
         with pytest.raises(StoreError, match="did not answer within"):
-            await shop._off_loop(hanging.wait)
+            await shop._off_loop(shop._readers, hanging.wait)
         hanging.set()
 
     run(ask())
