@@ -20,6 +20,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from lightmeter import catalog
+from lightmeter.units import without_password
 
 
 _log = logging.getLogger(__name__)
@@ -153,14 +154,14 @@ async def follow(url: str, meter: EnergyMeter) -> None:
 
     An exporter that cannot be read is said so once, and once when it can be again.
     """
-    well = True
+    well, shown = True, without_password(url)
     async with httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False) as client:
         while True:
             fault = await _poll(client, url, meter)
             if fault and well:
-                _log.warning("energy is not known: exporter %s %s", url, fault)
+                _log.warning("energy is not known: exporter %s %s", shown, fault)
             elif not fault and not well:
-                _log.info("energy is known again: exporter %s answers", url)
+                _log.info("energy is known again: exporter %s answers", shown)
             well = not fault
             await asyncio.sleep(POLL_SECONDS)
 
@@ -173,6 +174,6 @@ async def _poll(client: httpx.AsyncClient, url: str, meter: EnergyMeter) -> str:
         answer.raise_for_status()
         found = readings(answer.text)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        return f"cannot be read ({type(error).__name__}: {error})"
+        return f"cannot be read ({type(error).__name__}: {without_password(str(error))})"
     meter.add((asked + meter.clock()) / 2, found)
     return "" if found else f"has neither {' nor '.join(_JOULES_PER_UNIT)}"

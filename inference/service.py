@@ -31,7 +31,7 @@ from inference.visit import Caller, Visit
 from inference.waiting import WaitingRoom
 from lightmeter import logs
 from lightmeter.catalog import Outcome, ShedReason, Stage
-from lightmeter.errors import HistoryError, WorkerError
+from lightmeter.errors import HistoryError, StoreError, WorkerError
 from lightmeter.settings import Serve
 
 
@@ -156,6 +156,9 @@ class ImageService:
         except Spoiled:
             visit.outcome = Outcome.ANOMALOUS
             raise
+        except StoreError as error:
+            _log.error("pictures are not stored: %s", error)
+            raise
         except asyncio.CancelledError:
             visit.outcome = Outcome.CANCELLED
             raise
@@ -165,7 +168,8 @@ class ImageService:
     def _finish(self, visit: Visit) -> None:
         try:
             self._recorder.append(visit.row())
-        except HistoryError:
+        except HistoryError as error:
+            _log.error("request %s is not recorded: %s", visit.id, error)
             visit.outcome = Outcome.ERROR
             raise
         finally:

@@ -19,6 +19,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from lightmeter.errors import SettingError, StoreError, explain
+from lightmeter.units import without_password
 
 
 _WRITTEN = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
@@ -44,14 +45,10 @@ class Shelf:
             SettingError: no such kind of URL, or its package is missing.
             StoreError: it cannot be made.
         """
-        self.place = place
-        try:
-            self._files, self._root = url_to_fs(place, use_listings_cache=False)
-        except (ImportError, ValueError) as error:
-            raise SettingError(
-                f"serve.store is {place!r}: {error}; give a folder, or a URL whose fsspec package is installed"
-            ) from error
+        self.place = without_password(place)
+        """For messages."""
         with self._refusals():
+            self._files, self._root = _opened(place)
             self._files.makedirs(self._root, exist_ok=True)
 
     def write(self, name: str, data: bytes) -> None:
@@ -105,11 +102,23 @@ class Shelf:
     def _refusals(self) -> Iterator[None]:
         try:
             yield
+        except SettingError:
+            raise
         except OSError as error:
             raise StoreError(f"picture store {self.place!r} {explain(error)}") from error
         except Exception as error:  # each backend raises errors of its own
-            reason = str(error) or type(error).__name__
+            reason = without_password(str(error)) or type(error).__name__
             raise StoreError(f"picture store {self.place!r} failed: {reason}") from error
+
+
+def _opened(place: str) -> Any:
+    """Open a place; returns its file system and the path in it."""
+    try:
+        return url_to_fs(place, use_listings_cache=False)
+    except (ImportError, ValueError) as error:
+        raise SettingError(
+            f"serve.store is {without_password(place)!r}: {error}; give a folder, or a URL whose fsspec package is installed"
+        ) from error
 
 
 def _entry(info: dict[str, Any]) -> Entry:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from lightmeter.errors import SettingError, explain, nearest
 from lightmeter.section import Section
 from lightmeter.settings import SECTIONS
+from lightmeter.units import without_password
 
 
 PREFIX = "LIGHTMETER_"
@@ -132,7 +133,7 @@ def resolve(kind: type[S], sources: Sources, options: Mapping[str, Any]) -> tupl
         first = error.errors()[0]
         key = str(first["loc"][0])
         raise SettingError(
-            f"{section}.{key} is {given[key]!r} (from {origins[key]}): {_reason(first)}"
+            f"{section}.{key} is {without_password(repr(given[key]))} (from {origins[key]}): {_reason(first)}"
         ) from error
     return settled, [
         Value(section, key, getattr(settled, key), origins.get(key, "default"))

@@ -18,6 +18,7 @@ STEP_OF_SIDE = 16
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
+_LOGIN = re.compile(r"(?<=://)[^\s/@\"']*@")
 _SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(KiB|MiB|GiB|TiB)")
 _POWERS = {"KiB": 1, "MiB": 2, "GiB": 3, "TiB": 4}
 
@@ -131,3 +132,8 @@ def megapixels(width: int, height: int) -> float:
 def url(host: str, port: int, scheme: str = "http") -> str:
     """Address of an HTTP server; an IPv6 host gets its brackets."""
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def without_password(text: str) -> str:
+    """Hide who logs in, and with what, in the URLs of a text: for logs, errors and what is printed."""
+    return _LOGIN.sub("***@", text)

@@ -213,6 +213,17 @@ def test_completes(expected: list[str], words: str, place: int, tmp_path: Path) 
     assert expected == [line.removeprefix("plain,") for line in ran.out.splitlines()]
 
 
+def test_config_keeps_secrets(tmp_path: Path) -> None:
+    """The login in a URL is not printed: what config show says is pasted into tickets."""
+    secret = {"LIGHTMETER_SERVE_STORE": "ftp://user:hunter2@127.0.0.1:1/x"}
+    shown = [
+        lightmeter("config", "show", *more, cwd=tmp_path, **secret) for more in ([], ["--json"])
+    ]
+
+    assert [True, True] == ["ftp://***@127.0.0.1:1/x" in ran.out for ran in shown]
+    assert not any("hunter2" in ran.out + ran.err for ran in shown)
+
+
 def test_config(tmp_path: Path) -> None:
     """Config show prints every setting with its value and origin, as text and as JSON."""
     (tmp_path / "lightmeter.toml").write_text('[plan]\nsku = "aws-g5-a10g"\n')

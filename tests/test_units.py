@@ -186,3 +186,18 @@ def test_no_part(text: str) -> None:
     """What is no part of anything is refused, with a way to write it."""
     with pytest.raises(SettingError, match="write it like 3GiB"):
         units.parse_part(text, 1000)
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        ("ftp://***@host/x", "ftp://user:hunter2@host/x"),
+        ("https://***@[::1]:9400/metrics", "https://token@[::1]:9400/metrics"),
+        ("s3://bucket/a@b", "s3://bucket/a@b"),
+        ("http://host/p?to=a@b", "http://host/p?to=a@b"),
+        ("a@b.org", "a@b.org"),
+    ],
+)
+def test_without_password(shown: str, text: str) -> None:
+    """The login in a URL is hidden, and nothing else of a text."""
+    assert shown == units.without_password(text)

@@ -9,6 +9,7 @@ import click
 
 from lightmeter.cli.options import as_json, shown, sources
 from lightmeter.configuration import everything
+from lightmeter.units import without_password
 
 
 @click.group("config")
@@ -23,11 +24,12 @@ def show(ctx: click.Context, /, as_json: bool) -> None:  # noqa: FBT001
     """Print every setting, its value and its origin.
 
     The command line wins over LIGHTMETER_* variables, those over the configuration file, that over
-    the defaults.
+    the defaults. Logins in URLs are not shown.
     """
     values = everything(sources(ctx))
     if as_json:
-        click.echo(json.dumps([asdict(value) for value in values], indent=2, default=str))
+        text = json.dumps([asdict(value) for value in values], indent=2, default=str)
+        click.echo(without_password(text))
         return
     wide = max(len(f"{value.section}.{value.key}") for value in values)
     for value in values:

@@ -12,6 +12,7 @@ import click
 from lightmeter.configuration import S, Sources, environment, read_sources, resolve, variable
 from lightmeter.section import Section
 from lightmeter.settings import SECTIONS
+from lightmeter.units import without_password
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -58,10 +59,10 @@ def _metavar(key: str, annotation: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """Show a setting's value the way a person would type it."""
+    """Show a setting's value the way a person would type it, without a password in it."""
     if isinstance(value, bool):
         return "on" if value else "off"
-    return "none" if value in (None, "") else str(value)
+    return "none" if value in (None, "") else without_password(str(value))
 
 
 def sources(ctx: click.Context) -> Sources:

@@ -172,6 +172,7 @@ def test_unwritable(tmp_path: Path) -> None:
         limit = next(iter(journals(server.history))).stat().st_size + 100
         psutil.Process(server.process.pid).rlimit(psutil.RLIMIT_FSIZE, (limit, limit))
         refused = server.post()
+        assert eventually(lambda: "is not recorded: journal" in "".join(server.log))
 
     assert (200, 503) == (recorded, refused.status_code)
     assert "cannot be recorded" in refused.json()["error"]["message"]

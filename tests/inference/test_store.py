@@ -20,6 +20,7 @@ from inference.stock import Bounds, Stock
 from inference.store import PictureStore, kind_of, picture_names
 from lightmeter.errors import SettingError, StoreError
 from lightmeter.settings import Serve
+from support.cli import lightmeter
 
 
 T = TypeVar("T")
@@ -278,6 +279,19 @@ def test_full_disk(tmp_path: Path) -> None:
     run(shop.put(one, b"x" * 50))
     run(shop.put(other, b"x" * 50))
     assert b"x" * 50 == run(shop.get(one))
+
+
+def test_login(tmp_path: Path) -> None:
+    """A place that needs a login and cannot be reached is named without it, in one line."""
+    free = ("--port", "0", "--metrics-port", "0")
+    place = "ftp://user:hunter2@127.0.0.1:1/x"
+    ran = lightmeter("serve", "--model", "still", *free, "--store", place, cwd=tmp_path)
+
+    assert 3 == ran.code
+    assert (
+        "lightmeter: picture store 'ftp://***@127.0.0.1:1/x' failed: Connection refused\n"
+        == ran.err
+    )
 
 
 def test_slow_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
