@@ -1,4 +1,4 @@
-"""Write the reference pages from the code: metrics, settings, commands.
+"""Write the pages that have a source: metrics, settings, commands; what is measured on a GPU.
 
 ``python docs/generate.py`` writes them; ``--check`` says whether they are up to date (exit code 1).
 """
@@ -122,7 +122,15 @@ def _walk(
                 yield from _walk(inner, (*path, name))
 
 
-PAGES = {"metrics.md": metrics, "settings.md": settings, "commands.md": commands}
+def gpu() -> str:
+    """Tell what is measured on a GPU, and what waits."""
+    sys.path.insert(0, str(DOCS.parent))
+    from bench.gpu import page
+
+    return f"{NOTE}\n{page.build(page.read(DOCS.parent / 'bench' / 'gpu' / 'results.json'))}"
+
+
+PAGES = {"metrics.md": metrics, "settings.md": settings, "commands.md": commands, "gpu.md": gpu}
 
 
 def main() -> int:

@@ -23,6 +23,7 @@ from lightmeter.catalog import Stage
 class DiffusionEngine:
     """A Z-Image pipeline on its device, or spread over several.
 
+    ``pipe`` and its ``watch`` are for who measures it; the watch may be exchanged between two calls.
     A mark is noted at the beginning, at the first forward, after each step, when the pictures are
     decoded and when they are on the host.
     """
@@ -32,11 +33,11 @@ class DiffusionEngine:
     ) -> None:
         """Take over a pipeline, before anything that moves its weights about is put on it."""
         on_cpu = places[0].type == "cpu"
-        self._pipe = pipe
+        self.pipe = pipe
         self._adapters = Adapters(pipe, setup.loras, setup.lora_slots)
         self._one_by_one = setup.deterministic
         self._places = places
-        self._watch = watch or (host_watch() if on_cpu else cuda_watch())
+        self.watch = watch or (host_watch() if on_cpu else cuda_watch())
         self._forwards = 0
         self._finite: Any = None
         self._stop: Callable[[], bool] = lambda: False
@@ -61,12 +62,12 @@ class DiffusionEngine:
             self._adapters.use(jobs[0].lora, jobs[0].lora_scale)
             return self._run(jobs)
         except Stopped:
-            self._pipe.maybe_free_model_hooks()
+            self.pipe.maybe_free_model_hooks()
             raise
         except torch.OutOfMemoryError as error:
             reason = str(error)
         # Only now are the frames gone that held the batch's tensors.
-        self._pipe.maybe_free_model_hooks()
+        self.pipe.maybe_free_model_hooks()
         torch.cuda.empty_cache()
         raise OutOfMemory(reason)
 
@@ -75,12 +76,12 @@ class DiffusionEngine:
 
         self._forwards = 0
         vram.reset_peak(self._places)
-        self._watch.start()
+        self.watch.start()
         with torch.inference_mode():
-            pictures = self._pipe(**self._arguments(jobs)).images
+            pictures = self.pipe(**self._arguments(jobs)).images
             pixels = to_pixels(pictures)
-        self._watch.mark()
-        began, first, *ends, decoded, ended = self._watch.read()
+        self.watch.mark()
+        began, first, *ends, decoded, ended = self.watch.read()
         return Result(
             pixels=pixels,
             nan=tuple((~self._finite).tolist()),
@@ -91,7 +92,7 @@ class DiffusionEngine:
                 Stage.TRANSFER: ended - decoded,
             },
             steps=tuple(np.diff([first, *ends]).tolist()),
-            clock=self._watch.clock,
+            clock=self.watch.clock,
             forwards=self._forwards,
             gpu_seconds=ended - began,
             peak_vram_bytes=vram.peak_bytes(self._places),
@@ -125,7 +126,7 @@ class DiffusionEngine:
         calls = [[text] for text in distinct] if self._one_by_one else [distinct]
         # The pipeline rewrites the list in place: it gets a copy.
         found = [
-            self._pipe.encode_prompt(list(call), do_classifier_free_guidance=False)[0]
+            self.pipe.encode_prompt(list(call), do_classifier_free_guidance=False)[0]
             for call in calls
         ]
         embeddings = dict(zip(distinct, itertools.chain.from_iterable(found), strict=True))
@@ -134,15 +135,15 @@ class DiffusionEngine:
     def _before_forward(self, *_: Any) -> None:
         self._forwards += 1
         if self._forwards == 1:
-            self._watch.mark()
+            self.watch.mark()
 
     def _after_step(
         self, _pipe: Any, _step: int, _at: Any, kwargs: dict[str, Any]
     ) -> dict[str, Any]:
-        self._watch.mark()
-        self._watch.keep_pace()
+        self.watch.mark()
+        self.watch.keep_pace()
         if self._stop():
-            raise Stopped(self._watch.read()[-1])
+            raise Stopped(self.watch.read()[-1])
         return kwargs
 
     def _decoding(self, decode: Callable[..., Any]) -> Callable[..., Any]:
@@ -151,7 +152,7 @@ class DiffusionEngine:
         def decode_and_look(*args: Any, **kwargs: Any) -> Any:
             decoded = decode(*args, **kwargs)
             self._finite = decoded[0].float().sum(dim=(1, 2, 3)).isfinite()
-            self._watch.mark()
+            self.watch.mark()
             return decoded
 
         return decode_and_look

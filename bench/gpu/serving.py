@@ -1,0 +1,170 @@
+"""The server full of requests, beside the usual lock-and-generate server and a bare diffusers loop."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from bench import common
+from bench.gpu.place import PROMPT, Line, Place, missed
+
+
+LEAST_BARE, LEAST_USUAL = 0.97, 1.3
+CLIENTS, BATCH = 16, 8
+_START_SECONDS = 180.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is asked for: the pictures' nominal side, the seconds to send for, batches of the bare loop."""
+
+    side: int
+    seconds: Mapping[str, float]
+    rounds: int
+
+
+OURS, USUAL = "lightmeter", "lock server"
+LOADS = (Load(512, {OURS: 10.0, USUAL: 8.0}, 4), Load(1024, {OURS: 14.0, USUAL: 5.0}, 1))
+
+
+def server(place: Place) -> Iterator[Line]:
+    """Fill the servers one after the other, then make pictures without one."""
+    place.need_memory(26)
+    rates: dict[tuple[str, int], Mapping[str, float]] = {}
+    for name, start in SERVERS.items():
+        with start(place) as url:
+            for load in LOADS:
+                found = _fill(place, url, load, load.seconds[name] if place.cuda else 1.0)
+                rates[name, load.side] = found
+                yield {"server": name, "side": place.side(load.side), **found}
+    pipe = place.fresh()
+    for load in LOADS:
+        bare = _bare(place, pipe, load)
+        yield {"server": f"bare loop, batches of {BATCH}", "side": place.side(load.side), "pictures/s": bare}  # fmt: skip
+        share = rates[OURS, load.side]["pictures/s"] / bare
+        yield {"server": f"{OURS}, of the bare loop", "side": place.side(load.side), "ratio": share}
+        if place.cuda and share < LEAST_BARE:
+            yield missed(f"{load.side}x{load.side}: {share:.3f} of the bare loop, {LEAST_BARE} is asked for")  # fmt: skip
+    yield from _beside_usual(place, rates[OURS, 512], rates[USUAL, 512])
+
+
+def _beside_usual(
+    place: Place, ours: Mapping[str, float], usual: Mapping[str, float]
+) -> Iterator[Line]:
+    times = ours["pictures/s"] / usual["pictures/s"]
+    yield {"server": f"{OURS}, of the {USUAL}", "side": place.side(512), "ratio": times}
+    if place.cuda and times < LEAST_USUAL:
+        yield missed(f"512x512: {times:.2f} times the lock server, {LEAST_USUAL} is asked for")
+    if place.cuda and ours["p95 s"] > usual["p95 s"]:
+        yield missed(f"p95 {ours['p95 s']:.2f} s, the lock server's {usual['p95 s']:.2f} s")
+
+
+def _fill(place: Place, url: str, load: Load, seconds: float) -> Mapping[str, float]:
+    """Keep a server full with our own load client."""
+    side = place.side(load.side)
+    _, out = common.run(
+        sys.executable, "-P", "-m", "lightmeter.cli", "load", "--url", url, "--json",
+        "--concurrency", str(CLIENTS), "--duration", f"{seconds}s", "--warmup", "8",
+        "--shape", f"{side}x{side}:{place.forwards}", "--picture-seeds",
+    )  # fmt: skip
+    result = json.loads(out)
+    latency = result["latency_seconds"]["measured"]
+    return {
+        "pictures/s": result["throughput"]["pictures_per_second"],
+        "p50 s": latency["p50"],
+        "p95 s": latency["p95"],
+        "requests that failed": sum(each["count"] for each in result["errors"]),
+    }
+
+
+@contextmanager
+def _ours(place: Place) -> Iterator[str]:
+    sides = [place.side(load.side) for load in LOADS]
+    command = [
+        "-m", "lightmeter.cli", "serve", "--model", place.model, "--device", place.device,
+        "--data", str(place.work / "data"), "--port", "0", "--metrics-port", "0",
+        "--batch", str(BATCH), "--warmup-shapes", ",".join(f"{side}x{side}" for side in sides),
+    ]  # fmt: skip
+    with _started(place, command) as process:
+        url = ""
+        for line in process.stdout or ():
+            if line.startswith("API"):
+                url = line.split()[-1]
+            if line.startswith("ready"):
+                break
+        else:
+            raise RuntimeError(f"the server ended with {process.wait()}")
+        yield url
+
+
+@contextmanager
+def _usual(place: Place) -> Iterator[str]:
+    with _started(
+        place, ["-m", "bench.lock_server", place.model, "0", "1", place.device]
+    ) as process:
+        line = (process.stdout.readline() if process.stdout else "").strip()
+        url = f"http://127.0.0.1:{line}"
+        until = time.monotonic() + _START_SECONDS
+        while not _answers(url):
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError("the lock server does not start")
+            time.sleep(0.1)
+        yield url
+
+
+def _answers(url: str) -> bool:
+    try:
+        httpx.get(url, trust_env=False)
+    except httpx.TransportError:
+        return False
+    return True
+
+
+@contextmanager
+def _started(place: Place, command: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Run a program of ours until the end of the context; its log goes to that of the row."""
+    place.work.mkdir(parents=True, exist_ok=True)
+    with subprocess.Popen(
+        [sys.executable, "-P", *command], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _bare(place: Place, pipe: Any, load: Load) -> float:
+    """Call a fresh pipeline as diffusers documents it; pictures a second, on the host."""
+    import torch
+
+    side = place.side(load.side)
+
+    def batch() -> Any:
+        return pipe(
+            prompt=[PROMPT] * BATCH,
+            width=side,
+            height=side,
+            num_inference_steps=place.forwards,
+            guidance_scale=0.0,
+            generator=[torch.Generator("cpu").manual_seed(seed) for seed in range(BATCH)],
+            output_type="np",
+        )
+
+    batch()
+    rounds = place.rounds(load.rounds)
+    return BATCH * rounds / place.seconds(lambda: [batch() for _ in range(rounds)])
+
+
+SERVERS: dict[str, Callable[[Place], AbstractContextManager[str]]] = {OURS: _ours, USUAL: _usual}
