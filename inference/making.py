@@ -73,6 +73,8 @@ class Shared:
     energy: EnergyMeter = field(default_factory=EnergyMeter)
     caps: dict[Hashable, int] = field(default_factory=dict)
     """Most pictures in a batch, for shapes that ran out of a memory of which there is no model."""
+    default_side: int | None = None
+    """Picture side, in pixels, that the model was made for; known from the first worker on."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the first worker is ready."""
     fatal: asyncio.Future[None] = field(default_factory=asyncio.Future)

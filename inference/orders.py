@@ -108,7 +108,7 @@ def read_order(body: bytes, limits: Serve, *, model: str, default_side: int | No
         )
     for field in ("prompt", "negative_prompt"):
         _check_text(field, getattr(asked, field) or "", limits.max_prompt_chars)
-    steps = asked.num_inference_steps or limits.steps
+    steps = asked.num_inference_steps or min(limits.steps, limits.max_steps)
     _check_most("num_inference_steps", steps, limits.max_steps)
     _check_most("n", asked.n or 1, limits.max_images)
     _check_most("seed", (asked.seed or 0) + (asked.n or 1) - 1, 2**63 - 1)
@@ -184,7 +184,8 @@ def _check_lora(name: str | None, scale: float | None, folder: Path | None) -> N
 
 def _size(text: str | None, max_side: int, default_side: int | None) -> tuple[int, int] | None:
     if text is None or text == "auto":
-        return (default_side, default_side) if default_side else None
+        side = min(default_side or 0, max_side // STEP_OF_SIDE * STEP_OF_SIDE)
+        return (side, side) if side else None
     match = _SIZE.fullmatch(text)
     if not match:
         raise InvalidRequest("size", f"size is {text[:SHOWN]!r}; write it like 1024x1024")

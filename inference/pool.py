@@ -72,11 +72,8 @@ class Pool:
 
     @property
     def default_side(self) -> int | None:
-        """Picture side, in pixels, that the model was made for; None while none is loaded."""
-        sides = (
-            int(worker.place.facts["default_side"]) for worker in self._tasks if worker.place.facts
-        )
-        return next(sides, None)
+        """Picture side, in pixels, that the model was made for; None before one was loaded."""
+        return self._shared.default_side
 
     def misfit(self, job: Job) -> str | None:
         """Say why a job's pictures fit no worker's memory, and what would; None where one may fit."""

@@ -179,14 +179,19 @@ def test_start_and_end(tmp_path: Path) -> None:
 
 
 def test_last_worker(tmp_path: Path) -> None:
-    """Without a worker requests are turned away, also those that waited; started again, it serves."""
+    """Without a worker requests are turned away, also those that waited; started again, it serves.
+
+    What is asked for meanwhile counts as offered work: it is why a worker should be started.
+    """
     with started(tmp_path, "--batch", "1") as server:
         [only] = workers(server.ready())
         with asking(server, LONG, {}, {}) as answers:
             assert eventually(lambda: server.value(catalog.QUEUE_DEPTH) == 2)
             admin(server, "DELETE", f"workers/{only}")
         assert eventually(lambda: not workers(server))
+        offered = server.value(catalog.OFFERED_WORK)
         refused, ready = server.post(), server.client.get("/readyz").status_code
+        assert server.value(catalog.OFFERED_WORK) > offered
         admin(server, "POST", "workers")
         assert eventually(lambda: count(server, WorkerState.READY) == 1)
         after = server.post()

@@ -120,6 +120,15 @@ def test_other_routes(tmp_path: Path) -> None:
     assert "405" == wrong.json()["error"]["code"]
 
 
+def test_limits_below_defaults(tmp_path: Path) -> None:
+    """Who names no size and no steps gets the usual ones, but no more than is allowed."""
+    with Server(tmp_path, "--max-side", "40", "--max-steps", "3") as server:
+        answer = server.ready().post()
+
+    assert 200 == answer.status_code
+    assert ("32x32", 3) == (answer.json()["size"], answer.json()["usage"]["forwards"])
+
+
 def test_last_seed(tmp_path: Path) -> None:
     """The pictures of a request have seeds that the next request could name."""
     with Server(tmp_path) as server:
