@@ -143,7 +143,8 @@ async def _attempt(
     batch: Batch, process: WorkerProcess, shared: Shared, place: Place
 ) -> list[Batch]:
     """Make a batch once; return what is still to be made, nothing if it was answered."""
-    if not batch.wanted_share:
+    batch = batch.wanted()
+    if not batch.tickets:
         return []
     began = time.monotonic()
     for ticket in batch.tickets:

@@ -122,6 +122,11 @@ class Batch:
         """Megapixel-forwards of the batch."""
         return sum(ticket.work for ticket in self.tickets)
 
+    def wanted(self) -> Batch:
+        """Leave out those for whom nobody waits any more."""
+        waiting = [ticket for ticket in self.tickets if not ticket.future.done()]
+        return Batch(waiting, self.stop_reason)
+
     def halves(self) -> tuple[Batch, Batch]:
         """Split it in two, for a device that has not the memory for the whole."""
         middle = len(self.tickets) // 2

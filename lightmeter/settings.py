@@ -49,7 +49,7 @@ class Serve(Held):
     )
     batch: int = Field(
         8,
-        description="Most pictures made in one call of the pipeline; waiting requests of one size, steps, guidance and LoRA ride together.",
+        description="Most pictures made in one call of the pipeline; waiting requests of one size, steps, guidance and LoRA ride together, and one that asks for more is made alone.",
         ge=1,
         le=256,
     )

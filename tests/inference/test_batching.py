@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from inference.engine import warmup_job
+from inference.instruments import Instruments
+from inference.limits import Limits
+from inference.making import Shared
+from inference.pool import Pool
+from inference.tickets import Answer, Ticket
+from inference.waiting import WaitingRoom
 from lightmeter import catalog
-from lightmeter.catalog import GpuTime, StopReason
+from lightmeter.catalog import GpuTime, Priority, StopReason
 from lightmeter.history import History
+from lightmeter.settings import Serve
 from support.server import Server, file
 
 
@@ -102,3 +113,25 @@ def test_too_large_unforeseen(tmp_path: Path) -> None:
     assert [507, 507] == [answer.status_code for answer in refused]
     assert 1 == tried
     assert "what fits is n=3 at this size" in refused[1].json()["error"]["message"]
+
+
+def test_gone_before_it_was_made(tmp_path: Path) -> None:
+    """A client who goes when its batch is formed, but not begun, is left out of it."""
+    settings = Serve.model_validate({"model": "still", "data": tmp_path})
+
+    async def live() -> Answer:
+        limits = Limits.of(settings)
+        room = WaitingRoom(limits, 0.1)
+        pool = Pool(Shared(settings, room, limits, Instruments(CollectorRegistry(), "s", "m")))
+        stayed, gone = (asyncio.get_running_loop().create_future() for _ in range(2))
+        for future in (stayed, gone):
+            room.put(Ticket(warmup_job(64, 1), Priority.INTERACTIVE, time.monotonic(), future))
+        gone.cancel()
+        pool.start()
+        try:
+            return await asyncio.wait_for(stayed, 30)
+        finally:
+            await pool.stop()
+
+    made = asyncio.run(live())
+    assert (1, 1.0, 1) == (made.header["shape"][0], made.share, made.batch)
