@@ -40,7 +40,7 @@ def _measure(name: str, place: Place) -> Any:
             yield {"line": line}
     except Waiting as reason:
         yield {"end": "waiting", "reason": str(reason)}
-    except Exception as error:  # noqa: BLE001  (process edge: a row that fails must not end the others)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (process edge: a row that fails must not end the others)
         traceback.print_exc()
         said = " ".join(str(error).split())[:300]
         yield {"end": "waiting", "reason": f"it failed: {type(error).__name__}: {said}"}

@@ -23,10 +23,10 @@ from lightmeter.catalog import Dcgm
 
 BURSTS = (5.0, 1.0, 0.2)
 """Periods, seconds, of loads that are on for half of the time."""
-LOAD_SECONDS = 6.0
+LOAD_SECONDS = 4.0
 QUIET_SECONDS = 1.5
 """Before and after a load, so that it does not matter when a sample of it is told."""
-SPIKES = (0.5, 0.1, 0.05)
+SPIKES = (0.5, 0.05)
 MOST_POINTS = 0.01
 
 
@@ -48,7 +48,7 @@ def driver(_place: Place) -> Iterator[Line]:
 
 def exporter(place: Place) -> Iterator[Line]:
     """Put known loads on the GPU and see what the exporter makes of them."""
-    source = Supervisor(Options(peak_window=2.0))  # before any other thread
+    source = Supervisor(Options(peak_window=1.5))  # before any other thread
     try:
         place.need_memory(4)
         burn = Burner(place)
@@ -193,7 +193,7 @@ def _spike(source: Supervisor, seconds: float) -> Iterator[Line]:
     """Take memory for a moment, and see whether the peak knows."""
     import torch
 
-    time.sleep(3)  # until the last one is forgotten
+    time.sleep(2.2)  # until the last one is forgotten
     before = _snapshot(source).memory_used_bytes or 0
     block = torch.empty(2 * GIB, dtype=torch.uint8, device="cuda")
     time.sleep(seconds)

@@ -6,16 +6,24 @@ where that Python is itself in one, so missing packages go into a folder that is
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
 
 ROOT = Path(__file__).resolve().parents[2]
+NEEDED = (
+    "torch", "diffusers", "transformers", "accelerate", "safetensors", "peft", "numpy", "pandas", "pyarrow",
+    "PIL", "matplotlib", "fastapi", "uvicorn", "pydantic", "httpx", "prometheus_client", "opentelemetry.sdk",
+    "bcrypt", "click", "rich", "jinja2", "yaml", "fsspec", "psutil", "pynvml", "packaging",
+)  # fmt: skip
+"""Modules without which it cannot go on."""
 SITE = ROOT / "build" / "gpu-site"
 """Where missing packages are installed; kept between runs."""
 
@@ -26,14 +34,33 @@ def main() -> None:
     wheels = _take(arguments, "--wheels")
     _name_ourselves()
     if wheels:
-        missing = [wheel for wheel in sorted(Path(wheels).glob("*.whl")) if not is_there(wheel)]
-        if not missing and not any(Path(wheels).glob("*.whl")):
+        files = sorted(Path(wheels).glob("*.whl"))
+        if not files:
             raise SystemExit(f"bench/gpu/run: there are no wheels in {wheels}")
-        _install(missing)
+        _install([wheel for wheel in files if not is_there(wheel)])
+    if absent := missing(NEEDED):
+        raise SystemExit(
+            f"bench/gpu/run: {sys.executable} has no {', '.join(absent)}; name another Python with PYTHON=, or give --wheels a folder from bench/gpu/wheels"
+        )
     paths = [str(ROOT), str(SITE), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(filter(None, paths)))}
     program = [sys.executable, "-P", "-m", "bench.gpu.main", "--began", str(began), *arguments]
     os.execve(sys.executable, program, environment)  # noqa: S606  (there is no shell to want)
+
+
+def missing(modules: Iterable[str]) -> list[str]:
+    """Name the modules that cannot be found, here or in `SITE`."""
+    if str(SITE) not in sys.path:
+        sys.path.insert(0, str(SITE))
+    importlib.invalidate_caches()
+    return [name for name in modules if not _found(name)]
+
+
+def _found(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # nor its package
+        return False
 
 
 def _take(arguments: list[str], option: str) -> str:

@@ -13,7 +13,7 @@ from inference.memory import MemoryModel, Shape
 
 
 MOST_ERROR = 0.05
-SIDES, IMAGES = (512, 1024, 1536, 2048), (1, 2, 4, 8)
+SIDES, IMAGES = (512, 1024, 2048), (1, 2, 4, 8)
 
 
 def memory(place: Place) -> Iterator[Line]:

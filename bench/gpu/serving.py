@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -22,54 +21,40 @@ CLIENTS, BATCH = 16, 8
 _START_SECONDS = 180.0
 
 
-@dataclass(frozen=True)
-class Load:
-    """What is asked for: the pictures' nominal side, the seconds to send for, batches of the bare loop."""
-
-    side: int
-    seconds: Mapping[str, float]
-    rounds: int
-
-
 OURS, USUAL = "lightmeter", "lock server"
-LOADS = (Load(512, {OURS: 10.0, USUAL: 8.0}, 4), Load(1024, {OURS: 14.0, USUAL: 5.0}, 1))
+SIDE = 512
+SECONDS = {OURS: 10.0, USUAL: 8.0}
+BATCHES = 5
+"""Of the bare loop."""
 
 
 def server(place: Place) -> Iterator[Line]:
     """Fill the servers one after the other, then make pictures without one."""
     place.need_memory(26)
-    rates: dict[tuple[str, int], Mapping[str, float]] = {}
+    found = {}
     for name, start in SERVERS.items():
         with start(place) as url:
-            for load in LOADS:
-                found = _fill(place, url, load, load.seconds[name] if place.cuda else 1.0)
-                rates[name, load.side] = found
-                yield {"server": name, "side": place.side(load.side), **found}
-    pipe = place.fresh()
-    for load in LOADS:
-        bare = _bare(place, pipe, load)
-        yield {"server": f"bare loop, batches of {BATCH}", "side": place.side(load.side), "pictures/s": bare}  # fmt: skip
-        share = rates[OURS, load.side]["pictures/s"] / bare
-        yield {"server": f"{OURS}, of the bare loop", "side": place.side(load.side), "ratio": share}
-        if place.cuda and share < LEAST_BARE:
-            yield missed(f"{load.side}x{load.side}: {share:.3f} of the bare loop, {LEAST_BARE} is asked for")  # fmt: skip
-    yield from _beside_usual(place, rates[OURS, 512], rates[USUAL, 512])
-
-
-def _beside_usual(
-    place: Place, ours: Mapping[str, float], usual: Mapping[str, float]
-) -> Iterator[Line]:
-    times = ours["pictures/s"] / usual["pictures/s"]
-    yield {"server": f"{OURS}, of the {USUAL}", "side": place.side(512), "ratio": times}
-    if place.cuda and times < LEAST_USUAL:
-        yield missed(f"512x512: {times:.2f} times the lock server, {LEAST_USUAL} is asked for")
-    if place.cuda and ours["p95 s"] > usual["p95 s"]:
+            found[name] = _fill(place, url, SECONDS[name] if place.cuda else 1.0)
+            yield {"server": name, **found[name]}
+    bare = _bare(place)
+    yield {"server": f"bare loop, batches of {BATCH}", "pictures/s": bare}
+    ours, usual = found[OURS], found[USUAL]
+    share, times = ours["pictures/s"] / bare, ours["pictures/s"] / usual["pictures/s"]
+    yield {"server": f"{OURS}, of the bare loop", "ratio": share}
+    yield {"server": f"{OURS}, of the {USUAL}", "ratio": times}
+    if not place.cuda:
+        return
+    if share < LEAST_BARE:
+        yield missed(f"{share:.3f} of the bare loop, {LEAST_BARE} is asked for")
+    if times < LEAST_USUAL:
+        yield missed(f"{times:.2f} times the lock server, {LEAST_USUAL} is asked for")
+    if ours["p95 s"] > usual["p95 s"]:
         yield missed(f"p95 {ours['p95 s']:.2f} s, the lock server's {usual['p95 s']:.2f} s")
 
 
-def _fill(place: Place, url: str, load: Load, seconds: float) -> Mapping[str, float]:
+def _fill(place: Place, url: str, seconds: float) -> Mapping[str, float]:
     """Keep a server full with our own load client."""
-    side = place.side(load.side)
+    side = place.side(SIDE)
     _, out = common.run(
         sys.executable, "-P", "-m", "lightmeter.cli", "load", "--url", url, "--json",
         "--concurrency", str(CLIENTS), "--duration", f"{seconds}s", "--warmup", "8",
@@ -87,11 +72,11 @@ def _fill(place: Place, url: str, load: Load, seconds: float) -> Mapping[str, fl
 
 @contextmanager
 def _ours(place: Place) -> Iterator[str]:
-    sides = [place.side(load.side) for load in LOADS]
+    side = place.side(SIDE)
     command = [
         "-m", "lightmeter.cli", "serve", "--model", place.model, "--device", place.device,
         "--data", str(place.work / "data"), "--port", "0", "--metrics-port", "0",
-        "--batch", str(BATCH), "--warmup-shapes", ",".join(f"{side}x{side}" for side in sides),
+        "--batch", str(BATCH), "--warmup-shapes", f"{side}x{side}",
     ]  # fmt: skip
     with _started(place, command) as process:
         url = ""
@@ -145,11 +130,11 @@ def _started(place: Place, command: list[str]) -> Iterator[subprocess.Popen[str]
                 process.kill()
 
 
-def _bare(place: Place, pipe: Any, load: Load) -> float:
+def _bare(place: Place) -> float:
     """Call a fresh pipeline as diffusers documents it; pictures a second, on the host."""
     import torch
 
-    side = place.side(load.side)
+    pipe, side = place.fresh(), place.side(SIDE)
 
     def batch() -> Any:
         return pipe(
@@ -163,7 +148,7 @@ def _bare(place: Place, pipe: Any, load: Load) -> float:
         )
 
     batch()
-    rounds = place.rounds(load.rounds)
+    rounds = place.rounds(BATCHES)
     return BATCH * rounds / place.seconds(lambda: [batch() for _ in range(rounds)])
 
 

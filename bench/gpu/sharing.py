@@ -16,7 +16,7 @@ from bench.gpu.place import GIB, Line, Place, Waiting
 
 
 WORKERS = (1, 2, 3, 5)
-SECONDS = 6.0
+SECONDS = 5.0
 WORKER_GIB = 23.0
 """A worker with the full-size model, its CUDA context and a picture of 512x512."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from bench.gpu.place import Line, Place
 
 
-BACKENDS = ("_native_flash", "_native_cudnn", "flash", "_flash_3")
+BACKENDS = ("_native_cudnn", "flash", "_flash_3")
 SHAPES = ((512, 8), (1024, 1))
 _LEAST_SECONDS = 25.0
 """No variant is begun with less time left: a compilation may take so long."""
@@ -60,7 +60,7 @@ def _measure(place: Place, variant: Variant) -> Line:
     for nominal, images in variant.shapes:
         side = place.side(nominal)
         make = partial(place.make, place.job(side, images))
-        first, seconds = place.seconds(make), place.seconds(make, place.rounds(2))
+        first, seconds = place.seconds(make), place.seconds(make)
         line |= {f"{images} of {side}, pictures/s": images / seconds, f"first {images} of {side}, s": first}  # fmt: skip
     return line
 
