@@ -283,7 +283,7 @@ class Device:
         found: dict[int, Device] = {}
         for index in range(self.ask(nvml.nvmlDeviceGetMaxMigDeviceCount) or 0):
             handle = self.ask(nvml.nvmlDeviceGetMigDeviceHandleByIndex, index)
-            if handle is not None:
-                part = Device(handle, self, int(must(nvml.nvmlDeviceGetGpuInstanceId, handle)))
-                found.setdefault(part.instance, part)
+            number = handle and Device(handle).ask(nvml.nvmlDeviceGetGpuInstanceId)
+            if number is not None:
+                found.setdefault(number, Device(handle, self, number))
         return list(found.values())

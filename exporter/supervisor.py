@@ -26,6 +26,7 @@ from exporter.watch import CensusWatch, Do
 __all__ = ["Options", "Supervisor"]
 _log = logging.getLogger(__name__)
 _TURN_SECONDS = 0.25
+_HELD_UP_SECONDS = 1.0
 _FRAME_BYTES = 1 << 18
 _CENSUS = "census"
 
@@ -88,21 +89,24 @@ class Supervisor:
                     self._starter = self._begin()
 
     def _turn(self) -> None:
-        """Do what is due, then listen for a moment.
+        """Listen for a moment to all that is said, then do what is due.
 
         Raises:
             OSError: the nursery is gone.
         """
+        begun = time.monotonic()
+        heard = self._selector.select(_TURN_SECONDS)
         with self._lock:
+            for key, _ in heard:
+                self._hear(key.data)
             now = time.monotonic()
+            if now - begun > _HELD_UP_SECONDS:
+                return  # stopped ourselves: nobody is judged before he was listened to
             for slot in self._roster.slots.values():
                 self._look_after(slot, now)
             health = list(self._roster.health(now))
             self._count(now, amiss=not all(one.up for one in health))
         self._tell(health)
-        for key, _ in self._selector.select(_TURN_SECONDS):
-            with self._lock:
-                self._hear(key.data)
 
     def _look_after(self, slot: Slot, now: float) -> None:
         name, due = str(slot.index), slot.watch.due(now)
@@ -129,19 +133,22 @@ class Supervisor:
         self._selector.register(channel, selectors.EVENT_READ, name)
 
     def _hear(self, name: str) -> None:
+        """Take in everything that a process has said, so that none is judged by what it said long ago."""
         if not name:
             raise OSError("the process that starts them is gone")
-        channel = self._channels[name]
-        try:
-            text = channel.recv(_FRAME_BYTES)
-        except OSError:
-            text = b""
-        if not text:
-            self._drop(name)
-        elif name == _CENSUS:
-            self._take_census(frames.loads(text))
-        else:
-            self._take(self._roster.slots[int(name)], frames.loads(text))
+        while channel := self._channels.get(name):
+            try:
+                text = channel.recv(_FRAME_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                text = b""
+            if not text:
+                self._drop(name)
+            elif name == _CENSUS:
+                self._take_census(frames.loads(text))
+            else:
+                self._take(self._roster.slots[int(name)], frames.loads(text))
 
     def _drop(self, name: str) -> None:
         """Take in that a process is gone."""

@@ -10,7 +10,10 @@ from lightmeter.catalog import GpuState
 
 STEADY_SECONDS = 10.0
 """After which a sampler that lives counts as well, and its failures as past."""
-LONGEST_WAIT = 30.0
+LONGEST_WAIT = 10.0
+"""Between a sampler's end and the next one's start; with `HASTE`, how late a GPU's return is seen."""
+HASTE = 5.0
+"""How many times longer than its quickest start a sampler may take for a later one."""
 LONGEST_START = 120.0
 SOON, SELDOM = 5.0, 60.0
 """Seconds between two counts of the GPUs: where something is amiss, and where nothing is."""
@@ -29,7 +32,8 @@ class Watch:
     """Watches one sampler. Moments are seconds of one monotonic clock.
 
     ``silence`` is how long a GPU may be silent before it counts as hung, ``start`` how long it may
-    take to say the first thing; that grows with each failure, for a driver that is slow to begin.
+    take to say the first thing. That grows with each failure, for a driver that is slow to begin,
+    until it is known how quick it can be.
     """
 
     def __init__(self, silence: float, start: float) -> None:
@@ -43,6 +47,7 @@ class Watch:
         self._heard = False
         self._failures = 0
         self._not_before = 0.0
+        self._quickest: float | None = None
 
     def due(self, now: float) -> Do:
         """Tell what is to be done now."""
@@ -58,6 +63,8 @@ class Watch:
     def _patience(self) -> float:
         if self._heard:
             return self._silence
+        if self._quickest is not None:
+            return max(2 * self._silence, min(HASTE * self._quickest, LONGEST_START))
         return min(self._start * 2.0**self._failures, LONGEST_START)
 
     def started(self, now: float) -> None:
@@ -71,6 +78,8 @@ class Watch:
 
     def sampled(self, at: float, now: float) -> None:
         """Take in a sample that was taken at a moment."""
+        if not self._heard:
+            self._quickest = min(now - self._begun, self._quickest or LONGEST_START)
         self._heard = True
         self.sampled_at = at
         self.state, self.detail = GpuState.OK, ""

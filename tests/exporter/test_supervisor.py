@@ -310,6 +310,22 @@ def total(one: Snapshot) -> float:
     return sum(process.busy_seconds or 0 for process in one.processes or ())
 
 
+def test_stopped(tmp_path: Path) -> None:
+    """An exporter that was stopped for a while goes on with its samplers, and has lost nothing."""
+    fake = FakeNvml(tmp_path)
+    fake.set(0, "busy", Wave())
+    with Watched(fake, **QUICK) as watched:
+        before = readings(watched.until(all_up))
+        old = samplers(watched)["gpu-0"].pid
+        os.kill(watched.process.pid, signal.SIGSTOP)
+        time.sleep(QUICK["silence"] + 2)
+        os.kill(watched.process.pid, signal.SIGCONT)
+        after = readings(watched.until(lambda fleet: all_up(fleet) and readings(fleet).at > before.at + 6))  # fmt: skip
+        assert old == samplers(watched)["gpu-0"].pid
+
+    assert (after.busy_seconds or 0) - (before.busy_seconds or 0) == pytest.approx(after.at - before.at, abs=1.5)  # fmt: skip
+
+
 def test_nursery_killed(tmp_path: Path) -> None:
     """Where the process that starts samplers is killed everything is started anew."""
     fake = FakeNvml(tmp_path, gpus=2)

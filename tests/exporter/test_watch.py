@@ -71,6 +71,18 @@ def test_start_is_patient() -> None:
     assert [16, 31, 61, 121, 121] == waits
 
 
+def test_start_in_haste() -> None:
+    """A GPU that has begun quickly before is not waited for as long as one that never has."""
+    one = watch()
+    one.started(0)
+    one.sampled(0.5, 0.5)
+    one.killed()
+    one.ended(10)
+    one.started(10)
+
+    assert (Do.NOTHING, Do.KILL) == (one.due(15), one.due(16.5))
+
+
 def test_back_off() -> None:
     """A sampler that fails again and again is started ever more seldom, but always again."""
     one = watch()
@@ -85,7 +97,7 @@ def test_back_off() -> None:
             now += 0.5
         waits.append(now - begun)
 
-    assert [0, 1, 2, 4, 8, 16, LONGEST_WAIT, LONGEST_WAIT] == waits
+    assert [0, 1, 2, 4, 8, LONGEST_WAIT, LONGEST_WAIT, LONGEST_WAIT] == waits
     assert GpuState.LOST == reason(one, now)
 
 

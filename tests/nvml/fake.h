@@ -12,14 +12,14 @@ enum {
     NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, DRIVER_NOT_LOADED = 9, TIMEOUT = 10, GPU_IS_LOST = 15,
     UNKNOWN = 999,
 };
-enum { MAX_GPUS = 16, MAX_PROCESSES = 64, MAX_FAULTS = 16, MAX_INSTANCES = 7, MAX_XIDS = 64 };
+enum { MAX_GPUS = 8, MAX_PROCESSES = 32, MAX_FAULTS = 16, MAX_INSTANCES = 7, MAX_XIDS = 64 };
 enum { THROTTLES = 6 };
 
 /* Something that is on for `length` seconds of every `period`, from `phase` on; always on where
  * the period is 0. `level` is how much of it there is. */
 typedef struct { double period, length, phase, level; } Wave;
 
-typedef struct { char function[64]; int code; double seconds; } Fault; /* seconds < 0: for ever */
+typedef struct { char function[48]; int code; double seconds; } Fault; /* seconds < 0: for ever */
 typedef struct { unsigned pid; double mib, share; char kind; int instance; } Process;
 typedef struct { unsigned id, slices; double memory_mib, used_mib, share; char profile[32]; } Instance;
 

@@ -57,7 +57,7 @@ static void fault(Gpu *gpu, const char *text, int hang) {
     if (gpu->faults == MAX_FAULTS) return;
     Fault *one = &gpu->fault[gpu->faults++];
     double number = 0;
-    sscanf(text, "%63s %lf", one->function, &number);
+    sscanf(text, "%47s %lf", one->function, &number);
     one->code = hang ? OK : (int)number;
     one->seconds = hang ? number : 0;
 }
