@@ -36,6 +36,12 @@ from bench.gpu.table import BY_NAME, ROWS  # noqa: E402
 MACHINE = {"card": "NVIDIA L4", "driver": "580.1", "torch": "2.13.0"}
 
 
+@pytest.fixture(autouse=True)
+def tidy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what a killed run leaves behind go with the test."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+
 def command(out: Path, *options: str) -> list[str]:
     return [str(ROOT / "bench" / "gpu" / "run"), "--out", str(out), *options]
 
