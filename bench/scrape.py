@@ -6,6 +6,7 @@ one client with a kept connection scrapes it every 60 ms, so that each page is b
 
 from __future__ import annotations
 
+import gc
 import http.client
 import statistics
 import subprocess
@@ -71,7 +72,7 @@ def _scrape(client: http.client.HTTPConnection) -> bytes:
 def _serve(name: str) -> None:
     """Be one of the servers, until killed."""
     common.support()
-    from exporter.attribution import Known
+    from exporter.attribution import Known, prepare
     from exporter.host import Host
     from exporter.page import Content, Page
     from exporter.render import Naming
@@ -84,7 +85,12 @@ def _serve(name: str) -> None:
     owners = {p.pid: Owner("studio", f"z-image-{p.pid}", "main") for s in now.snapshots for p in s.processes or ()}  # fmt: skip
     busy = {s.gpu.uuid: {owners[p.pid]: 1.5 for p in s.processes or ()} for s in now.snapshots}
     known = Known(owners=owners, busy=busy)
-    page = Page(Content(fleet=lambda: now, naming=Naming("node"), known=lambda: known, host=Host()))
+    blocks = prepare(now, known, 10_000)
+    page = Page(
+        Content(fleet=lambda: now, naming=Naming("node"), blocks=lambda: blocks, host=Host())
+    )
+    gc.collect()
+    gc.freeze()  # as the exporter does
     if name == OURS:
         port = Server(listen("127.0.0.1", 0), page.answer, Web(None)).port
     else:

@@ -6,7 +6,7 @@ always. Use that is not known is absent, and so part of the remainder; it is nev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from exporter.grants import Grant
 from exporter.render import own_labels
 from exporter.snapshot import Fleet, Gpu, Owner, Process, Snapshot
 from lightmeter import catalog
+from lightmeter.catalog import Metric
 
 
 MPS_SERVER = Owner("", "", "mps-server")
@@ -50,8 +51,20 @@ class Account(NamedTuple):
 
     gpu: Gpu
     shares: tuple[Share, ...]
-    unattributed_bytes: int | None
     left_out: int = 0
+
+    @property
+    def shown_bytes(self) -> int:
+        """What the containers are shown to use."""
+        return sum(share.used_bytes or 0 for share in self.shares)
+
+    def unattributed(self, used_bytes: int | None) -> int | None:
+        """Tell what is left of the device's use.
+
+        Below 0 for a moment where memory was freed between the reading of the processes and that of
+        the device; to cut it off would break the sum.
+        """
+        return None if used_bytes is None else used_bytes - self.shown_bytes
 
 
 def device(gpu: Gpu) -> str:
@@ -60,7 +73,10 @@ def device(gpu: Gpu) -> str:
 
 
 def divide(snapshot: Snapshot, known: Known, room: int = 100_000) -> Account:
-    """Divide one GPU among at most ``room`` containers, in the order of their names."""
+    """Divide one GPU among at most ``room`` containers, in the order of their names.
+
+    Of several whose names are the same once they are fit for a label, the first is shown.
+    """
     by_owner: dict[Owner, list[Process]] = {}
     for process in _once(snapshot.processes or ()):
         if process.pid in known.owners:
@@ -68,16 +84,10 @@ def divide(snapshot: Snapshot, known: Known, room: int = 100_000) -> Account:
     owners = by_owner.keys() | known.busy.get(device(snapshot.gpu), {}).keys()
     if device(snapshot.gpu) in known.exclusive:
         owners |= {known.exclusive[device(snapshot.gpu)]}
-    shares = tuple(
-        _share(snapshot, owner, by_owner.get(owner, []), known=known) for owner in sorted(owners)
-    )
-    shown = shares[:room]
-    return Account(
-        gpu=snapshot.gpu,
-        shares=shown,
-        unattributed_bytes=_remainder(snapshot.memory_used_bytes, shown),
-        left_out=len(shares) - len(shown),
-    )
+    distinct = {_labels(owner): owner for owner in sorted(owners, reverse=True)}
+    shown = sorted(distinct.values())[:room]
+    shares = (_share(snapshot, owner, by_owner.get(owner, []), known=known) for owner in shown)
+    return Account(snapshot.gpu, tuple(shares), len(owners) - len(shown))
 
 
 def _once(processes: tuple[Process, ...]) -> list[Process]:
@@ -121,28 +131,56 @@ def _granted(
     return snapshot.memory_total_bytes if whole else None
 
 
-def _remainder(used: int | None, shares: tuple[Share, ...]) -> int | None:
-    """Tell what is left of the device's use.
+class Block(NamedTuple):
+    """An account as the page has it: the lines of each metric, and what they add up to."""
 
-    Below 0 for a moment where memory was freed between the reading of the device and that of its
-    processes; to cut it off would break the sum.
+    account: Account
+    lines: tuple[tuple[Metric, str, int], ...]
+    shown_bytes: int
+
+
+def prepare(fleet: Fleet, known: Known, limit: int) -> dict[str, Block]:
+    """Divide every GPU and write it down, up to so many series in all; by the GPU's own labels.
+
+    This is done off the scrape's path: it costs as much as there are containers.
     """
-    return None if used is None else used - sum(share.used_bytes or 0 for share in shares)
-
-
-def write(sheet: Sheet, fleet: Fleet, known: Known) -> None:
-    """Write who uses what; containers for which the sheet has no room count as the remainder's."""
+    blocks: dict[str, Block] = {}
     for snapshot in fleet.snapshots:
-        room = max(0, sheet.limit - sheet.series - 1) // SERIES_EACH
-        account = divide(snapshot, known, room)
-        gpu = own_labels(account.gpu)
-        sheet.add(catalog.UNATTRIBUTED_MEMORY, gpu, account.unattributed_bytes)
-        sheet.dropped += SERIES_EACH * account.left_out
-        for share in account.shares:
-            joined = f"{gpu},{_labels(share.owner)}"
-            sheet.add(catalog.POD_MEMORY_USED, joined, share.used_bytes)
-            sheet.add(catalog.POD_MEMORY_GRANTED, joined, share.granted_bytes)
-            sheet.add(catalog.POD_BUSY, joined, share.busy_seconds)
+        account = divide(snapshot, known, max(0, limit) // SERIES_EACH)
+        limit -= SERIES_EACH * len(account.shares)
+        gpu = own_labels(snapshot.gpu)
+        blocks[gpu] = Block(account, tuple(_lines(gpu, account)), account.shown_bytes)
+    return blocks
+
+
+def _lines(gpu: str, account: Account) -> Iterator[tuple[Metric, str, int]]:
+    columns = {
+        catalog.POD_MEMORY_USED: "used_bytes",
+        catalog.POD_MEMORY_GRANTED: "granted_bytes",
+        catalog.POD_BUSY: "busy_seconds",
+    }
+    for metric, column in columns.items():
+        lines = [
+            f"{metric.name}{{{gpu},{_labels(share.owner)}}} {value!r}\n"
+            for share in account.shares
+            if (value := getattr(share, column)) is not None
+        ]
+        if lines:
+            yield metric, "".join(lines), len(lines)
+
+
+def write(sheet: Sheet, fleet: Fleet, blocks: Mapping[str, Block]) -> None:
+    """Write who uses what on the GPUs that answer; what is not known yet is the remainder's."""
+    for snapshot in fleet.snapshots:
+        gpu = own_labels(snapshot.gpu)
+        block = blocks.get(gpu) or Block(Account(snapshot.gpu, ()), (), 0)
+        used = snapshot.memory_used_bytes
+        sheet.add(
+            catalog.UNATTRIBUTED_MEMORY, gpu, None if used is None else used - block.shown_bytes
+        )
+        sheet.dropped += SERIES_EACH * block.account.left_out
+        for metric, text, count in block.lines:
+            sheet.add_text(metric, text, count)
 
 
 @lru_cache(maxsize=4096)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from lightmeter.catalog import Kind, Metric
 
 
-LABEL_CHARS = 128
-"""Longest label value; a longer one is cut and ends in an ellipsis."""
+LABEL_CHARS = 256
+"""Longest label value, as a pod's name may have 253; a longer one is cut and ends in an ellipsis."""
 _TOTAL = "_total"
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\""})
 
@@ -83,6 +83,7 @@ class Sheet:
         self.series = 0
         self.dropped = 0
         self._blocks: dict[str, tuple[Metric, dict[str, float]]] = {}
+        self._texts: dict[str, tuple[Metric, list[str]]] = {}
 
     def add(self, metric: Metric, joined: str, value: float | None) -> None:
         """Add a sample under joined `labels`; None or what is no finite number is left out."""
@@ -97,6 +98,11 @@ class Sheet:
         block[1][joined] = value
         self.series += 1
 
+    def add_text(self, metric: Metric, lines: str, count: int) -> None:
+        """Add lines that were written before, of a metric that has no others."""
+        self._texts.setdefault(metric.name, (metric, []))[1].append(lines)
+        self.series += count
+
     def text(self, form: Form) -> str:
         """Write the samples, metric by metric."""
         parts: list[str] = []
@@ -108,6 +114,8 @@ class Sheet:
                 f"{name}{{{joined}}} {value!r}\n" if joined else f"{name} {value!r}\n"
                 for joined, value in samples.items()
             ]
+        for metric, lines in self._texts.values():
+            parts += [form.head(metric), *lines]
         return "".join(parts)
 
 

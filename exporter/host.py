@@ -27,7 +27,7 @@ _PARTS = re.compile(r"(ram|loop|fd|(h|s|v|xv)d[a-z]+|nvme\d+n\d+p)\d+")
 _INNER = re.compile(r"veth.*|cali.*|[a-f0-9]{15}")
 """Ends of containers' networks: hundreds on a busy node, and nobody's dashboard."""
 _CPU = re.compile(r"^cpu(\d+) +(.+)$", re.MULTILINE)
-_KB = re.compile(r"^(\S+): +(\d+) kB$", re.MULTILINE)
+_KB = re.compile(rf"^({'|'.join(catalog.NODE_MEMORY)}): +(\d+) kB$", re.MULTILINE)
 _DISK = (
     catalog.NODE_DISK_READS, catalog.NODE_DISK_READ_BYTES, catalog.NODE_DISK_READ_TIME,
     catalog.NODE_DISK_WRITES, catalog.NODE_DISK_WRITTEN_BYTES, catalog.NODE_DISK_WRITE_TIME,
@@ -109,8 +109,8 @@ class Host:
 
     def _cpu(self, sheet: Sheet) -> None:
         for number, times in cpu_times(self._files["stat"].read()).items():
-            for mode, seconds in zip(CPU_MODES, times, strict=False):
-                sheet.add(catalog.NODE_CPU, _labels(("cpu", number), ("mode", mode)), seconds)
+            for joined, seconds in zip(_cpu_labels(number), times, strict=False):
+                sheet.add(catalog.NODE_CPU, joined, seconds)
 
     def _memory(self, sheet: Sheet) -> None:
         found = meminfo(self._files["meminfo"].read())
@@ -149,6 +149,11 @@ class Host:
         sheet.add(catalog.NODE_UNAME, _uname(self._proc), 1)
 
 
+@lru_cache(maxsize=4096)
+def _cpu_labels(number: str) -> list[str]:
+    return [labels(("cpu", number), ("mode", mode)) for mode in CPU_MODES]
+
+
 def cpu_times(stat: str) -> dict[str, list[float]]:
     """Read each CPU's seconds in `CPU_MODES` from /proc/stat, by the CPU's number."""
     return {
@@ -158,7 +163,10 @@ def cpu_times(stat: str) -> dict[str, list[float]]:
 
 
 def meminfo(text: str) -> dict[str, int]:
-    """Read bytes by the kernel's name from /proc/meminfo, whose kB are 1024 bytes."""
+    """Read bytes by the kernel's name, as far as the catalogue has it, from /proc/meminfo.
+
+    Its kB are 1024 bytes.
+    """
     return {name: int(number) * 1024 for name, number in _KB.findall(text)}
 
 

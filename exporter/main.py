@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping
 
-from exporter.attribution import Known
+from exporter.attribution import Block
 from exporter.host import Host
 from exporter.options import Options
 from exporter.owners import Owners
@@ -46,6 +47,8 @@ def run(
         server = Server(listener, page.answer, web, limit=settings.connections)
         stack.callback(server.close)
         scheme = "https" if web.rules().tls else "http"
+        gc.collect()
+        gc.freeze()  # what is here stays: no scrape waits for a collection that looks through it
         tell(f"metrics  {url(settings.host, server.port, scheme)}/metrics")
         told.wait()
 
@@ -68,14 +71,16 @@ def _content(
         fleet=chosen.source.fleet,
         naming=Naming(settings.hostname or socket.gethostname(), host_labels),
         version=version,
-        known=_known(settings, chosen, stack) if settings.attribution else None,
+        blocks=_blocks(settings, chosen, stack) if settings.attribution else None,
         host=host,
         config_fresh=lambda: web.fresh,
         lines_skipped=chosen.lines_skipped,
     )
 
 
-def _known(settings: Options, chosen: Chosen, stack: contextlib.ExitStack) -> Callable[[], Known]:
+def _blocks(
+    settings: Options, chosen: Chosen, stack: contextlib.ExitStack
+) -> Callable[[], Mapping[str, Block]]:
     """Start looking up who uses the GPUs."""
     asked = [chosen.exclusive]
     if settings.pod_resources:
@@ -86,7 +91,7 @@ def _known(settings: Options, chosen: Chosen, stack: contextlib.ExitStack) -> Ca
     def exclusive() -> Mapping[str, Owner]:
         return {device: owner for ask in asked for device, owner in ask().items()}
 
-    owners = Owners(settings.host_root, exclusive=exclusive)
+    owners = Owners(settings.host_root, exclusive=exclusive, limit=settings.max_series // 2)
     stack.callback(owners.close)
     owners.start(chosen.source.fleet)
-    return lambda: owners.known
+    return lambda: owners.blocks

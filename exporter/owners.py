@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter import grants
-from exporter.attribution import MPS_SERVER, Known, device
+from exporter.attribution import MPS_SERVER, Block, Known, device, prepare
 from exporter.cgroups import parse
 from exporter.pods import Names
 from exporter.snapshot import Fleet, Owner, Process, Snapshot
@@ -75,16 +75,22 @@ class Ledger:
 
 
 class Owners:
-    """Keeps `known` up to date; ``root`` is where the host's file system is seen from here."""
+    """Keeps ``known`` and ``blocks``, which are for the page, up to date.
+
+    ``root`` is where the host's file system is seen from here, ``limit`` the most series.
+    """
 
     def __init__(
         self,
         root: Path,
         *,
         exclusive: Callable[[], Mapping[str, Owner]] = dict,
+        limit: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.known = Known()
+        self.blocks: Mapping[str, Block] = {}
+        self._limit = limit
         self._proc = root / "proc"
         self._names = Names(root, clock)
         self._exclusive = exclusive
@@ -144,6 +150,7 @@ class Owners:
             busy=self._ledger.sums(now),
             exclusive=exclusive,
         )
+        self.blocks = prepare(fleet, self.known, self._limit)
 
     def _entry(self, process: Process, now: float) -> _Entry:
         known = self._entries.get(process.pid)

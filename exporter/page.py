@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from exporter import attribution, render
-from exporter.attribution import Known
+from exporter.attribution import Block
 from exporter.exposition import TEXT, Form, Sheet, choose, document, labels
 from exporter.host import Host
 from exporter.http1 import Answer, Request
@@ -36,14 +36,14 @@ class Content:
     fleet: Callable[[], Fleet]
     naming: Naming
     version: str = ""
-    known: Callable[[], Known] | None = None
+    blocks: Callable[[], Mapping[str, Block]] | None = None
     host: Host | None = None
     config_fresh: Callable[[], bool] = lambda: True
     lines_skipped: Callable[[], int | None] = lambda: None
 
 
 class Page:
-    """Answers scrapes. ``limit`` is the most series of GPUs, host and containers together."""
+    """Answers scrapes. ``limit`` is the most series of GPUs, containers and host together."""
 
     def __init__(
         self,
@@ -97,15 +97,15 @@ class Page:
             return self._bytes[key]
 
     def _build(self) -> None:
-        """Fill the sheets: first the GPUs, then the host, then containers, who may be many."""
+        """Fill the sheets: the GPUs, who uses them, the host; what overflows is dropped from its end."""
         content = self._content
         fleet = content.fleet()
         sheet = Sheet(self._limit)
         render.write(sheet, fleet, content.naming)
+        if content.blocks:
+            attribution.write(sheet, fleet, content.blocks())
         if content.host:
             content.host.write(sheet)
-        if content.known:
-            attribution.write(sheet, fleet, content.known())
         self._dropped += sheet.dropped
         self._sheets, self._bytes = [sheet, self._own()], {}
         self._built = self._clock()

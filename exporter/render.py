@@ -105,4 +105,6 @@ def _write_ours(sheet: Sheet, snapshot: Snapshot, *, window: str) -> None:
     for reason, seconds in snapshot.throttle_seconds.items():
         sheet.add(catalog.GPU_THROTTLE, _with(joined, "reason", reason), seconds)
     for xid in snapshot.xids:
-        sheet.add(catalog.GPU_XID, _with(joined, "xid", str(xid.number)), xid.count)
+        numbered = _with(joined, "xid", str(xid.number))
+        sheet.add(catalog.GPU_XID, numbered, xid.count)
+        sheet.add(catalog.GPU_XID_LAST, numbered, xid.last_at)

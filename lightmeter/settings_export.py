@@ -72,7 +72,7 @@ class Export(Section):
     )
     max_series: int = Field(
         20_000,
-        description="Most series on a page; those left out are counted.",
+        description="Most series on a page, at most half of them of containers; those left out are counted.",
         ge=100,
         le=1_000_000,
     )

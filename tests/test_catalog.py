@@ -49,6 +49,7 @@ EXPORTER = {
     "lightmeter_gpu_energy_joules_total": [],
     "lightmeter_gpu_throttle_seconds_total": ["reason"],
     "lightmeter_gpu_xid_errors_total": ["xid"],
+    "lightmeter_gpu_xid_last_timestamp_seconds": ["xid"],
     "lightmeter_gpu_pod_memory_used_bytes": ["namespace", "pod", "container"],
     "lightmeter_gpu_pod_memory_granted_bytes": ["namespace", "pod", "container"],
     "lightmeter_gpu_pod_busy_seconds_total": ["namespace", "pod", "container"],
@@ -177,7 +178,7 @@ def test_no_latency_gauge() -> None:
         for metric in OURS
         if metric.kind is Kind.GAUGE
         and metric.unit == "seconds"
-        and not re.search("_age_|_start_time_", metric.name)
+        and not re.search("_age_|_start_time_|_timestamp_", metric.name)
     ]
 
 

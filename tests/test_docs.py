@@ -19,7 +19,7 @@ import pytest
 
 from inference.tinymodel import build_tiny
 from lightmeter import cli
-from lightmeter.catalog import CATALOG, REQUESTS
+from lightmeter.catalog import CATALOG, GPU_BUSY, REQUESTS
 from lightmeter.cli import COMMANDS
 from lightmeter.configuration import variable
 from lightmeter.rows import COLUMNS
@@ -205,6 +205,7 @@ def _readme_serves(tmp_path: Path, curl: str) -> None:
     build_tiny(tmp_path / "Z-Image-Turbo")
     lines = console_lines()
     begin = next(i for i, line in enumerate(lines) if line.startswith("lightmeter serve"))
+    end = next(i for i, line in enumerate(lines) if line.startswith("lightmeter export"))
     scripts = Path(sys.executable).parent
     environment = clean_environment(
         PATH=f"{scripts}{os.pathsep}{Path(curl).parent}{os.pathsep}{os.environ['PATH']}"
@@ -216,7 +217,7 @@ def _readme_serves(tmp_path: Path, curl: str) -> None:
         assert eventually(lambda: subprocess.run([curl, "-sf", "localhost:7860/readyz"], check=False, stdout=subprocess.DEVNULL).returncode == 0, seconds=60)  # fmt: skip
         runs = [
             subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-            for line in lines[begin + 1 :]
+            for line in lines[begin + 1 : end]
         ]  # fmt: skip
         serving.terminate()
 
@@ -232,6 +233,25 @@ def _readme_serves(tmp_path: Path, curl: str) -> None:
         if word not in text
     ]  # fmt: skip
     assert outline(README_ANSWER) == outline(json.loads((tmp_path / "fox.json").read_text()))
+
+
+def test_readme_exports(tmp_path: Path) -> None:
+    """The README's lines about the exporter run as printed, on its default port."""
+    curl = need("curl", "curl")
+    if not free(9400):
+        pytest.skip("port 9400, the default that the README names, is taken")
+    lines = console_lines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith("lightmeter export"))
+    environment = clean_environment(
+        PATH=f"{Path(sys.executable).parent}{os.pathsep}{Path(curl).parent}{os.pathsep}{os.environ['PATH']}"
+    )
+    with subprocess.Popen(shlex.split(lines[begin]), cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as exporting:  # fmt: skip
+        assert eventually(lambda: not free(9400), seconds=60)
+        run = subprocess.run(["bash", "-c", lines[begin + 1]], capture_output=True, text=True, check=False, env=environment)  # fmt: skip
+        exporting.terminate()
+
+    assert 0 == run.returncode
+    assert GPU_BUSY.name in run.stdout
 
 
 README_ANSWER = json.loads(README.split("```json\n")[1].split("```")[0])

@@ -23,6 +23,7 @@ GPU_MEMORY_PEAK = metric("exporter", "lightmeter_gpu_memory_used_peak_bytes", G,
 GPU_ENERGY = metric("exporter", "lightmeter_gpu_energy_joules_total", C, "joules", "Energy drawn by the GPU.")
 GPU_THROTTLE = metric("exporter", "lightmeter_gpu_throttle_seconds_total", C, "seconds", "Time with clocks held down, by reason.", "reason", reason=THROTTLE_REASONS)
 GPU_XID = metric("exporter", "lightmeter_gpu_xid_errors_total", C, "events", "XID errors reported by the driver.", "xid")
+GPU_XID_LAST = metric("exporter", "lightmeter_gpu_xid_last_timestamp_seconds", G, "seconds", "When the last XID error of that number came, Unix time.", "xid")
 POD_MEMORY_USED = metric("exporter", "lightmeter_gpu_pod_memory_used_bytes", G, "bytes", "GPU memory that a container's processes hold.", "namespace", "pod", "container")
 POD_MEMORY_GRANTED = metric("exporter", "lightmeter_gpu_pod_memory_granted_bytes", G, "bytes", "GPU memory granted to a container by the device plugin.", "namespace", "pod", "container")
 POD_BUSY = metric("exporter", "lightmeter_gpu_pod_busy_seconds_total", C, "seconds", "Busy time of a container's processes.", "namespace", "pod", "container")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import attribution
-from exporter.attribution import MPS_SERVER, Known, divide
+from exporter.attribution import MPS_SERVER, Known, divide, prepare
 from exporter.exposition import LABEL_CHARS, OPENMETRICS, TEXT, Form, Sheet, document
 from exporter.grants import Grant
 from exporter.snapshot import Owner, Process, Snapshot
@@ -46,10 +46,8 @@ def test_sum(processes: list[Process], owners: list[Owner | None], used: int | N
 
     assert len(account.shares) <= room
     shown = sum(share.used_bytes for share in account.shares if share.used_bytes is not None)
-    if used is None:
-        assert account.unattributed_bytes is None
-    else:
-        assert used == shown + (account.unattributed_bytes or 0)
+    rest = account.unattributed(used)
+    assert rest is None if used is None else used == shown + (rest or 0)
 
 
 def test_shares() -> None:
@@ -60,7 +58,7 @@ def test_shares() -> None:
     )
 
     assert {A: 400, B: 200} == {share.owner: share.used_bytes for share in account.shares}
-    assert 400 == account.unattributed_bytes
+    assert 400 == account.unattributed(1000)
 
 
 def test_unknown_use() -> None:
@@ -71,14 +69,14 @@ def test_unknown_use() -> None:
     )
 
     assert {A: None, B: 200} == {share.owner: share.used_bytes for share in account.shares}
-    assert 800 == account.unattributed_bytes
+    assert 800 == account.unattributed(1000)
 
 
 def test_no_list() -> None:
     """A device that cannot list its processes is unattributed as a whole; no container is there."""
     account = divide(snapshot(0, processes=None, memory_used_bytes=1000), Known())
 
-    assert ((), 1000) == (account.shares, account.unattributed_bytes)
+    assert ((), 1000) == (account.shares, account.unattributed(1000))
 
 
 def test_listed_twice() -> None:
@@ -92,7 +90,7 @@ def test_freed_meanwhile() -> None:
     """Where processes were read before memory was freed, the sum still holds."""
     account = divide(busy_gpu(process(1, 1300)), Known(owners={1: A}))
 
-    assert -300 == account.unattributed_bytes
+    assert -300 == account.unattributed(1000)
 
 
 def test_granted() -> None:
@@ -118,14 +116,14 @@ def test_whole_gpu_unlisted() -> None:
     account = divide(unlisted, Known(exclusive={UUID: A}))
 
     assert [(A, 1000)] == [(share.owner, share.used_bytes) for share in account.shares]
-    assert 0 == account.unattributed_bytes
+    assert 0 == account.unattributed(1000)
 
 
 def test_series() -> None:
     """The page has each container's memory, grant and busy time, under names that DCGM lacks."""
     sheet = Sheet()
     known = Known(owners={1000: A}, busy={UUID: {A: 12.5}}, exclusive={UUID: A})
-    attribution.write(sheet, fleet(1), known)
+    attribution.write(sheet, fleet(1), prepare(fleet(1), known, 100))
     found = samples(sheet)
 
     labels = {"gpu": "0", "UUID": UUID, "namespace": "studio", "pod": "a", "container": "main"}
@@ -151,8 +149,8 @@ def test_hostile_names(form: Form) -> None:
     ]
     owners = {1000 + i: Owner(name, name, name) for i, name in enumerate(names)}
     sheet = Sheet()
-    processes = tuple(process(pid, 10) for pid in owners)
-    attribution.write(sheet, fleet(snapshots=(busy_gpu(*processes),)), Known(owners=owners))
+    now = fleet(snapshots=(busy_gpu(*(process(pid, 10) for pid in owners)),))
+    attribution.write(sheet, now, prepare(now, Known(owners=owners), 100))
     found = parse(document(form, [sheet]).decode(), form)
 
     assert {catalog.POD_MEMORY_USED.name, catalog.UNATTRIBUTED_MEMORY.name} == {
@@ -168,11 +166,41 @@ def test_full_page() -> None:
     """On a full page the containers that are left out count as the remainder, and are counted."""
     owners = {pid: Owner("n", f"pod-{pid:03}", "c") for pid in range(100)}
     processes = tuple(process(pid, 10) for pid in owners)
-    sheet = Sheet(limit=31)
+    sheet = Sheet()
     now = fleet(snapshots=(busy_gpu(*processes),))
-    attribution.write(sheet, now, Known(owners=owners))
+    attribution.write(sheet, now, prepare(now, Known(owners=owners), 30))
     found = samples(sheet)
 
     assert [10.0] * 10 == values(found, catalog.POD_MEMORY_USED)
     assert [900.0] == values(found, catalog.UNATTRIBUTED_MEMORY)
     assert 270 == sheet.dropped
+
+
+def test_same_label() -> None:
+    """Names that are the same once they are cut are shown once; the other use is the remainder's."""
+    owners = {1: Owner("n", "x" * 400 + "a", "c"), 2: Owner("n", "x" * 400 + "b", "c")}
+    sheet = Sheet()
+    now = fleet(snapshots=(busy_gpu(process(1, 300), process(2, 200)),))
+    attribution.write(sheet, now, prepare(now, Known(owners=owners), 100))
+    found = samples(sheet)
+
+    assert [300.0] == values(found, catalog.POD_MEMORY_USED)
+    assert [700.0] == values(found, catalog.UNATTRIBUTED_MEMORY)
+    assert 3 == sheet.dropped
+
+
+def test_before_anybody_looked() -> None:
+    """Until owners were looked up, all of the memory in use is the remainder's."""
+    sheet = Sheet()
+    attribution.write(sheet, fleet(1), {})
+
+    assert [40_000.0 * MIB] == values(samples(sheet), catalog.UNATTRIBUTED_MEMORY)
+
+
+def test_gpu_gone() -> None:
+    """Containers on a GPU that no longer answers are not shown with stale figures."""
+    blocks = prepare(fleet(2), Known(owners={1000: A, 2000: B}), 100)
+    sheet = Sheet()
+    attribution.write(sheet, fleet(1), blocks)
+
+    assert {"0"} == {s.labels["gpu"] for s in samples(sheet)}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.attribution import MPS_SERVER, Known, divide
+from exporter.attribution import MPS_SERVER, divide
 from exporter.owners import AGAIN_SECONDS, KEPT_SECONDS, Owners
 from exporter.snapshot import Fleet, Owner, Process
 from support.clock import Clock
@@ -56,7 +56,7 @@ def test_not_the_hosts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
 
     assert {} == owners.known.owners
     assert "hostPID" in caplog.text
-    assert 10_000 == divide(readings.fleet().snapshots[0], owners.known).unattributed_bytes
+    assert 10_000 == divide(readings.fleet().snapshots[0], owners.known).unattributed(10_000)
 
 
 def test_mps(machine: Machine) -> None:
@@ -173,5 +173,4 @@ def test_many(tmp_path: Path) -> None:
     assert {f"pod-{number}" for number in range(500)} == {
         share.owner.pod for share in account.shares
     }
-    assert 5000 == account.unattributed_bytes
-    assert Known() != owners.known
+    assert 5000 == account.unattributed(10_000)

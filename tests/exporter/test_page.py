@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from exporter.attribution import Known
+from exporter.attribution import Known, prepare
 from exporter.exposition import OPENMETRICS, TEXT, Form
 from exporter.host import Host
 from exporter.http1 import Request
@@ -19,13 +19,13 @@ from support.clock import Clock
 from support.fleet import Readings, fleet, parse, snapshot, values
 
 
-def page(readings: Readings | None = None, known: Known | None = None, **options: Any) -> tuple[Page, Clock]:  # fmt: skip
+def page(readings: Readings | None = None, **options: Any) -> tuple[Page, Clock]:  # fmt: skip
     clock = Clock()
     content = Content(
         fleet=(readings or Readings()).fleet,
         naming=Naming("node-7"),
         version="1.2.3",
-        known=lambda: known or Known(),
+        blocks=dict,
     )
     return Page(content, clock=clock, **options), clock
 
@@ -38,7 +38,7 @@ def test_whole(form: Form) -> None:
     )  # fmt: skip
     host = Host()
     content = Content(
-        fleet=Readings().fleet, naming=Naming("x"), known=lambda: known, host=host, lines_skipped=lambda: 3
+        fleet=Readings().fleet, naming=Naming("x"), blocks=lambda: prepare(fleet(8), known, 1000), host=host, lines_skipped=lambda: 3
     )  # fmt: skip
     try:
         found = parse(Page(content).bytes(form).decode(), form)

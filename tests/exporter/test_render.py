@@ -82,6 +82,7 @@ def test_ours() -> None:
     assert [59_392.0 * MIB] == values(found, catalog.GPU_MEMORY_PEAK, window="60s", **own)
     assert [12.5] == values(found, catalog.GPU_THROTTLE, reason="power", **own)
     assert [2.0] == values(found, catalog.GPU_XID, xid="31", **own)
+    assert [1_789_999_000.0] == values(found, catalog.GPU_XID_LAST, xid="31", **own)
     assert [1.0] == values(found, catalog.GPU_UP, reason="ok", **own)
     assert [2.0] == values(found, catalog.GPUS_EXPECTED)
 
