@@ -88,9 +88,8 @@ class Worker:
         self._failures += 1
         if self._failures >= MOST_LOADS and not self._shared.ready.is_set():
             self._give_up(WorkerError("the worker died at every load; see the log"))
-        seconds = min(_FIRST_BACKOFF * 2 ** (self._failures - 1), _LAST_BACKOFF)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._leaving.wait(), seconds)
+            await asyncio.wait_for(self._leaving.wait(), backoff(self._failures))
 
     async def _serve(self) -> None:
         self._enter(WorkerState.STARTING)
@@ -195,6 +194,12 @@ class Worker:
             "deaths": self.deaths,
             **{name: self.place.facts.get(name) for name in ("device", "gpu_name", "gpu_uuid")},
         }
+
+
+def backoff(failures: int) -> float:
+    """Seconds to wait after so many failures in a row: half a second, then twice that, up to 30 s."""
+    doublings = min(failures - 1, 10)  # a worker may fail all night, and a float has its limits
+    return min(_FIRST_BACKOFF * 2.0**doublings, _LAST_BACKOFF)
 
 
 async def _watch(process: WorkerProcess, silence: float) -> None:

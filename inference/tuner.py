@@ -38,7 +38,7 @@ class AutoTuner:
     """Looks at the real batches of a running server every half minute.
 
     A change of advice is logged; with ``auto_tune`` it becomes the batch limit, never above the
-    ``batch`` setting, and is recorded in ``DATA/tuning.jsonl``.
+    ``batch`` setting or what an operator has set since, and is recorded in ``DATA/tuning.jsonl``.
     """
 
     def __init__(self, settings: Serve, limits: Limits, observed: Observed, pool: Pool) -> None:
@@ -47,6 +47,7 @@ class AutoTuner:
         self._observed = observed
         self._pool = pool
         self._last: int | None = None
+        self._most = self._set = limits.batch
 
     async def run(self) -> None:
         """Give advice for ever."""
@@ -56,13 +57,15 @@ class AutoTuner:
 
     def look(self) -> Advice | None:
         """Give advice where there is enough to go by; apply it where that is wanted."""
+        if self._limits.batch != self._set:  # by an operator, who is not to be overruled
+            self._most = self._set = self._limits.batch
         points = dict(self._observed.busiest)
         if len(points) < LEAST_SIZES:
             return None
         advice = recommend(
             fit(points),
             target=self._settings.latency_target,
-            most=self._settings.batch,
+            most=self._most,
             workers=max(1, self._pool.able),
         )
         if advice.batch != self._last:
@@ -83,6 +86,7 @@ class AutoTuner:
         }
         _append(self._settings.data / "tuning.jsonl", record)
         self._limits.change(LimitsChange.model_validate({"batch": advice.batch}), "auto-tune")
+        self._set = advice.batch
 
 
 def _append(path: Path, record: dict[str, object]) -> None:

@@ -20,6 +20,8 @@ WORTH_IT = 0.97
 """A larger batch is taken only until this share of the best throughput is reached."""
 _WEIGHT = 0.2
 _MOST_SHAPES = 64
+_KEPT = 0.99
+"""What is kept of the counts after each batch: the last hundred say which shape is the busiest."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def recommend(found: Fit, *, target: float, most: int, workers: int) -> Advice:
 
 
 class Observed:
-    """Seconds of real batches by shape and size, moving averages; the busiest shape is tuned for."""
+    """Seconds of real batches by shape and size, moving averages; the busiest of late is tuned for."""
 
     def __init__(self) -> None:
         self._points: dict[Hashable, dict[int, float]] = {}
@@ -106,11 +108,12 @@ class Observed:
         points = self._points.setdefault(key, {})
         last = points.get(images)
         points[images] = seconds if last is None else last + _WEIGHT * (seconds - last)
+        self._counts = {known: count * _KEPT for known, count in self._counts.items()}
         self._counts[key] = self._counts.get(key, 0.0) + images
 
     @property
     def busiest(self) -> Mapping[int, float]:
-        """Seconds by pictures, of the shape of which the most pictures were made."""
+        """Seconds by pictures, of the shape of which the most pictures were made lately."""
         if not self._counts:
             return {}
         return self._points[max(self._counts, key=lambda known: self._counts[known])]

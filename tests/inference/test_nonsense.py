@@ -17,6 +17,7 @@ from inference import aside
 from inference.aside import keep_up
 from inference.engine import warmup_job
 from inference.instruments import Instruments
+from inference.keeper import backoff
 from inference.limits import Limits
 from inference.making import Shared
 from inference.pool import Pool
@@ -139,3 +140,8 @@ def test_kept_up(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixtu
 
 async def _until_done(work: Any) -> None:
     await keep_up("the counting", work)
+
+
+def test_backoff() -> None:
+    """Starts are tried again ever more seldom, up to half a minute, for as long as it takes."""
+    assert [0.5, 1.0, 2.0, 30.0, 30.0] == [backoff(failures) for failures in (1, 2, 3, 8, 100_000)]

@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry
 from inference import tuner
 from inference.engine import warmup_job
 from inference.instruments import Instruments
-from inference.limits import Limits
+from inference.limits import Limits, LimitsChange
 from inference.making import Shared
 from inference.pool import Pool
 from inference.tickets import Batch, Ticket
 from inference.tuner import AutoTuner
-from inference.tuning import Fit, fit, recommend
+from inference.tuning import Fit, Observed, fit, recommend
 from inference.waiting import WaitingRoom
 from lightmeter.catalog import Priority, StopReason
 from lightmeter.settings import Serve
@@ -141,6 +141,47 @@ async def _tuned(data: Path, *, seconds: Any) -> tuple[int, list[dict[str, Any]]
     running.cancel()
     lines = (data / "tuning.jsonl").read_text().splitlines()
     return limits.batch, [json.loads(line) for line in lines]
+
+
+def test_operator_wins(tmp_path: Path) -> None:
+    """An operator who lowers the batch limit is not overruled by the tuner half a minute later."""
+    settings = Serve.model_validate({"auto_tune": True, "data": tmp_path})
+
+    async def live() -> list[int]:
+        limits = Limits.of(settings)
+        shared = Shared(
+            settings, WaitingRoom(limits, 0.1), limits, Instruments(CollectorRegistry(), "s", "m")
+        )
+        for images in (1, 2, 8):
+            shared.observed.saw(_batch(64, images), 1.0)
+        tuner, found = AutoTuner(settings, limits, shared.observed, Pool(shared)), []
+        for most in (8, 2, 4):
+            limits.change(LimitsChange.model_validate({"batch": most}), "ops")
+            tuner.look()
+            found.append(limits.batch)
+        return found
+
+    assert [8, 2, 4] == asyncio.run(live())
+
+
+def test_busiest_of_late() -> None:
+    """Where requests of another size come from today on, the tuner follows in a few hundred batches."""
+
+    async def live() -> list[float]:
+        observed, found = Observed(), []
+        for side, batches in ((64, 10_000), (128, 300)):
+            for _ in range(batches):
+                observed.saw(_batch(side, 4), float(side))
+            found.append(observed.busiest[4])
+        return found
+
+    assert [64.0, 128.0] == asyncio.run(live())
+
+
+def _batch(side: int, images: int) -> Batch:
+    future = asyncio.get_running_loop().create_future()
+    ticket = Ticket(warmup_job(side, 8), Priority.INTERACTIVE, 0.0, future)
+    return Batch([ticket] * images, StopReason.FULL)
 
 
 def test_no_advice_no_change(tmp_path: Path) -> None:
