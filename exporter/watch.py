@@ -17,6 +17,8 @@ HASTE = 5.0
 LONGEST_START = 120.0
 SOON, SELDOM = 5.0, 60.0
 """Seconds between two counts of the GPUs: where something is amiss, and where nothing is."""
+MOST_COUNTED = 100
+"""Failures in a row; a GPU may be away for days, and a power of two does not hold that many."""
 LONGEST_COUNT = 30.0
 
 
@@ -96,7 +98,7 @@ class Watch:
         wait = min(2.0 ** (self._failures - 1), LONGEST_WAIT) if self._failures else 0.0
         self._not_before = now + wait
         if self.state != GpuState.MIG_CHANGED:
-            self._failures += 1
+            self._failures = min(self._failures + 1, MOST_COUNTED)
 
     def age(self, now: float) -> float | None:
         """Tell the age of the newest sample."""

@@ -101,6 +101,19 @@ def test_back_off() -> None:
     assert GpuState.LOST == reason(one, now)
 
 
+def test_away_for_days() -> None:
+    """A GPU that is away for days is asked for again and again, for as long as it takes."""
+    one, now = watch(), 0.0
+    for _ in range(5000):
+        one.started(now)
+        one.failed(GpuState.LOST, "GPU is lost")
+        one.due(now)
+        one.ended(now)
+        now += LONGEST_WAIT
+
+    assert Do.START is one.due(now)
+
+
 def test_well_again() -> None:
     """After a sampler has lived for a while an end is a first failure again."""
     one = watch()
