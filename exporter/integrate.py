@@ -51,7 +51,9 @@ class RingMeter:
     """Integrates the driver's sample ring: ``active`` seconds, and ``covered`` ones.
 
     A ring that has nothing new is not without data: it runs dry where the GPU is idle, so the polled
-    value stands in. All moments of samples are of the driver's clock, of which nothing is known but
+    value stands in. Where such a ring also has half a second or more between its samples, short
+    pauses cannot be told from samples to come, and one in thirty rhythms is off by more than half a
+    percentage point (simulated 2026-11). All moments of samples are of the driver's clock, of which nothing is known but
     that it runs as fast as ours; ``elapsed`` is ours.
     """
 

@@ -6,7 +6,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from exporter.integrate import Integral, Native, ProcessMeter, RingMeter, SlidingMax
@@ -16,6 +16,8 @@ from support.nvml import Wave
 
 CLOCK = 1_790_000_000.0
 """The driver's clock where ours stands at 0."""
+DRY_PERIOD = 0.2
+"""Seconds between the samples of a ring that leaves the idle ones out."""
 UNHURRIED = settings(deadline=None)
 periods = st.sampled_from([1 / 6, 0.1, 0.5, 1.0])
 drains = st.lists(st.floats(0.2, 0.9), min_size=160, max_size=240)
@@ -66,7 +68,11 @@ def play(wave: Wave, period: float, steps: list[float], *, dry: bool, delay: flo
 )
 @example(wave=Wave(15, 1, 0.3), period=1 / 6, steps=[0.5] * 240, dry=True, delay=0.0)
 def test_ring(*, wave: Wave, period: float, steps: list[float], dry: bool, delay: float) -> None:
-    """Bursts of any length and rhythm are counted to half a percentage point, also by a dry ring."""
+    """Bursts of any length and rhythm are counted to half a percentage point, also by a dry ring.
+
+    Not by one that is dry and slow: there the pauses cannot be told from samples to come.
+    """
+    assume(not dry or period < DRY_PERIOD)
     meter = play(wave, period, steps, dry=dry, delay=delay)
     end = 20 + sum(steps)
     truth = wave.seconds(20 + steps[0], end)

@@ -253,7 +253,7 @@ def test_rows(tmp_path: Path) -> None:
         served[name]
         for name in ("request_id", "service", "outcome", "width", "images", "forwards", "priority")
     )
-    assert served["queue_seconds"] < served["service_seconds"] < served["total_seconds"]
+    assert served["queue_seconds"] + served["service_seconds"] < served["total_seconds"]
     assert pd.isna(served["gpu_uuid"])
     assert "invalid" == refused["outcome"]
     assert pd.isna(refused["service_seconds"])

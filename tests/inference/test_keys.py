@@ -29,6 +29,8 @@ sha256 = "{hashlib.sha256(OPS.encode()).hexdigest()}"
 admin = true
 """
 
+PORTS = ("--port", "0", "--metrics-port", "0")
+
 
 def written(folder: Path, text: str = FILE) -> Path:
     path = folder / "keys.toml"
@@ -131,7 +133,7 @@ def test_refused_at_start(tmp_path: Path) -> None:
     text = f'[shop]\nkey = "{MINE}"\nburst = 0'
     paths = [tmp_path / "none.toml", tmp_path, written(tmp_path, text)]
     lines = [
-        lightmeter("serve", "--model", "still", "--keys", path, cwd=tmp_path).refusal()
+        lightmeter("serve", "--model", "still", *PORTS, "--keys", path, cwd=tmp_path).refusal()
         for path in paths
     ]
 

@@ -73,7 +73,7 @@ def test_mate_stays(tmp_path: Path) -> None:
         answers: list[httpx.Response] = []
         mate = threading.Thread(target=lambda: answers.append(server.post(LONG)))
         mate.start()
-        leave(server, 3.0)
+        leave(server, 3.0)  # the worker is busy for two seconds at least
         head.join()
         mate.join()
         abandoned = server.value(catalog.GPU_SECONDS, kind=GpuTime.ABANDONED)

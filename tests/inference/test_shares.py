@@ -70,8 +70,8 @@ def test_noisy_neighbour(tmp_path: Path) -> None:
     call = statistics.median(answer.json()["timings"]["denoise"] for answer in answers)
     waits = sorted(answer.json()["timings"]["queue"] for answer in answers)
     assert {200} == {answer.status_code for answer in answers}
-    assert statistics.median(waits) < 1.5 * call  # for the end of the call that runs
-    assert waits[-2] < 3 * call
+    assert statistics.median(waits) < 2 * call  # for the end of the call that runs
+    assert waits[-2] < 10 * call  # and not for a queue of four calls before each of three others
     assert {200, 429} == set(noisy)
 
 
