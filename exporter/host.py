@@ -93,7 +93,9 @@ class Host:
             try:
                 read(sheet)
             except OSError as error:
-                self._complain(group, error)
+                self._complain(group, f"{error.filename} {explain(error)}")
+            except (ValueError, IndexError) as error:
+                self._complain(group, f"the kernel's text is not understood ({error})")
 
     def close(self) -> None:
         """Stop watching file systems, close files."""
@@ -102,10 +104,10 @@ class Host:
         for file in self._files.values():
             file.close()
 
-    def _complain(self, group: str, error: OSError) -> None:
+    def _complain(self, group: str, why: str) -> None:
         if group not in self._failed:
             self._failed.add(group)
-            _log.warning("no %s metrics: %s %s", group, error.filename, explain(error))
+            _log.warning("no %s metrics: %s", group, why)
 
     def _cpu(self, sheet: Sheet) -> None:
         for number, times in cpu_times(self._files["stat"].read()).items():

@@ -10,6 +10,8 @@ from http import HTTPStatus
 
 MAX_HEAD_BYTES = 16_384
 """Longest request line and headers; more is answered 431."""
+PROBE = "/healthz"
+"""The path that anybody may ask, without a password."""
 
 
 class BadRequest(Exception):  # noqa: N818  (it is the answer's name)

@@ -115,11 +115,14 @@ class Owners:
         self._end.set()
 
     def _work(self, fleet: Callable[[], Fleet]) -> None:
+        said = ""
         while not self._end.is_set():
             try:
                 self.refresh(fleet())
-            except Exception:  # noqa: BLE001  (the edge of a thread: what it does next second may work)
-                _log.exception("who owns which process could not be looked up")
+            except Exception as error:  # noqa: BLE001  (the edge of a thread: next second it may work)
+                if said != repr(error):
+                    said = repr(error)
+                    _log.exception("who owns which process could not be looked up")
             self._end.wait(EVERY_SECONDS)
 
     def refresh(self, fleet: Fleet) -> None:

@@ -14,7 +14,7 @@ from exporter import attribution, render
 from exporter.attribution import Block
 from exporter.exposition import TEXT, Form, Sheet, choose, document, labels
 from exporter.host import Host
-from exporter.http1 import Answer, Request
+from exporter.http1 import PROBE, Answer, Request
 from exporter.render import Naming
 from exporter.snapshot import Fleet
 from lightmeter import catalog
@@ -69,7 +69,7 @@ class Page:
         """Answer a request for any path."""
         if request.path == "/metrics":
             return self._metrics(request)
-        if request.path == "/healthz":
+        if request.path == PROBE:
             return Answer(200, "ok\n")
         if request.path == "/":
             index = _INDEX.format(version=self._content.version)

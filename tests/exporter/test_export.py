@@ -137,6 +137,20 @@ def test_refused(options: list[str], words: str, tmp_path: Path) -> None:
     assert words in ran.refusal()
 
 
+def test_web_config_changes(tmp_path: Path) -> None:
+    """A web configuration that goes wrong stays out, and a metric says so until it is mended."""
+    web = tmp_path / "web.yml"
+    web.write_text("http_server_config: {}\n")
+    with Exporter("--web.config.file", str(web), "--demo", "--host-metrics", "") as running:
+        assert [1.0] == values(running.scrape(), catalog.CONFIG_RELOADED)
+        web.write_text("basic_auth_user: {}\n")
+        assert eventually(lambda: [0.0] == values(running.scrape(), catalog.CONFIG_RELOADED))
+        web.write_text("{}\n")
+        assert eventually(lambda: [1.0] == values(running.scrape(), catalog.CONFIG_RELOADED))
+
+    assert 1 == sum("did you mean 'basic_auth_users'?" in line for line in running.log)
+
+
 def test_demo() -> None:
     """Made-up GPUs have everything that a page can have, and say what they are."""
     with Exporter("--demo", "--gpus", "3") as running:

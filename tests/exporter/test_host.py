@@ -153,6 +153,17 @@ def test_unreadable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert "no cpu metrics" in caplog.text
 
 
+def test_odd_kernel(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that a kernel writes otherwise costs its own group only."""
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/diskstats").write_text(" 8 0 sda 1 2 3 4\n")
+    with reading("disk", "load", root=tmp_path) as here:
+        found = look(here)
+
+    assert {metric.name for metric in catalog.NODE_LOAD} == {sample.name for sample in found}
+    assert "no disk metrics" in caplog.text
+
+
 def test_hung_mount(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A file system that never answers is marked; the others keep their values, and scrapes go on."""
     (tmp_path / "proc/1").mkdir(parents=True)

@@ -157,6 +157,26 @@ def test_thread(machine: Machine) -> None:
         owners.close()
 
 
+def test_fault(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault in looking owners up is said once, and the next second is another try."""
+    readings, asked = Readings(one((10, 1, 5.0))), []
+
+    def faulty() -> Fleet:
+        asked.append(1)
+        if len(asked) < 3:
+            raise LookupError("no fleet")
+        return readings.fleet()
+
+    owners = Owners(machine.root)
+    owners.start(faulty)
+    try:
+        assert eventually(lambda: bool(owners.known.owners), 20)
+    finally:
+        owners.close()
+
+    assert 1 == len(caplog.records)
+
+
 def test_many(tmp_path: Path) -> None:
     """500 pods on a node are all told apart."""
     machine = Machine(tmp_path)

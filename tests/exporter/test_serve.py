@@ -290,6 +290,7 @@ def test_basic_auth(tmp_path: Path) -> None:
         refused = get(server)
         assert (401, "Basic") == (refused.status_code, refused.headers["www-authenticate"])
         assert 401 == get(server, "/nowhere").status_code
+        assert 200 == get(server, "/healthz").status_code
         assert 401 == get(server, auth=("alice", "guess")).status_code
         assert 200 == get(server, auth=("alice", "open sesame")).status_code
 
