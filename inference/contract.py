@@ -196,7 +196,7 @@ _RETRY = {"Retry-After": {"description": "Seconds after which to ask again.", **
 _CHALLENGE = {"WWW-Authenticate": {"schema": {"type": "string"}}}
 _ERRORS: dict[int, tuple[str, Mapping[str, Any]]] = {
     401: ("No key, or an unknown one.", _CHALLENGE),
-    403: ("The key is no admin's.", {}),
+    403: ("The key is no admin's; or a page of another site asks, and no keys are needed.", {}),
     404: ("It is not here.", {}),
     408: ("The body did not come in time.", {}),
     413: ("The body is too large.", {}),
@@ -209,7 +209,7 @@ _ERRORS: dict[int, tuple[str, Mapping[str, Any]]] = {
 }
 READING = (408, 413, 422)
 """What may be wrong with a body."""
-MAKING = (401, *READING, 429, 502, 503, 504, 507)
+MAKING = (401, 403, *READING, 429, 502, 503, 504, 507)
 """What may become of a request for pictures."""
 
 

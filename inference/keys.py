@@ -117,6 +117,11 @@ class Keys:
             raise SettingError(f"key file {str(path)!r} names no tenant; add a [NAME] with a key")
         return cls(tenants)
 
+    @property
+    def asked(self) -> bool:
+        """Whether a key is asked for."""
+        return bool(self._tenants)
+
     def identify(self, authorization: str | None) -> Tenant:
         """Tell whose key the ``Authorization: Bearer`` header holds.
 
@@ -125,7 +130,7 @@ class Keys:
         Raises:
             Unauthorized: there is none, or it is not known.
         """
-        if not self._tenants:
+        if not self.asked:
             return ANYONE
         scheme, _, key = (authorization or "").partition(" ")
         given, found = _digest(key.strip()), None

@@ -47,22 +47,24 @@ class Passing:
         try:
             await self._app(scope, receive, answer)
         finally:
-            self._end(passage)
+            end(passage, self._tracer, access_log=self._access_log)
 
-    def _end(self, passage: Passage) -> None:
-        """Tell of a request that is over. One that was not let in is no visit, but has a line."""
-        visit = passage.visit
-        if visit:
-            self._tracer.finish(passage.trace, visit.facts(passage))
-        if self._access_log:
-            fields = {
-                "method": passage.method,
-                "path": passage.path,
-                "status": passage.status,
-                **({"outcome": visit.outcome.value} if visit else {}),
-                "seconds": round(time.monotonic() - passage.began, 6),
-            }
-            ids = visit.ids if visit else passage.trace.ids
-            said = " ".join(map(str, [*fields.values(), *ids.values()]))
-            with logs.about(**ids):
-                _access.info(said, extra={"fields": fields})
+
+def end(passage: Passage, tracer: Tracer, *, access_log: bool) -> None:
+    """Tell of a request that is over. One that was not let in is no visit, but has a line."""
+    visit = passage.visit
+    if visit:
+        tracer.finish(passage.trace, visit.facts(passage))
+    if not access_log:
+        return
+    fields = {
+        "method": passage.method,
+        "path": passage.path,
+        "status": passage.status,
+        **({"outcome": visit.outcome.value} if visit else {}),
+        "seconds": round(time.monotonic() - passage.began, 6),
+    }
+    ids = visit.ids if visit else passage.trace.ids
+    said = " ".join(map(str, [*fields.values(), *ids.values()]))
+    with logs.about(**ids):
+        _access.info(said, extra={"fields": fields})

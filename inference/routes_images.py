@@ -20,6 +20,7 @@ from inference import answers, bodies, links
 from inference.answers import Made
 from inference.bodies import BodyTooLarge, BodyTooSlow
 from inference.contract import MAKING, Event, PicturesAnswer, route
+from inference.keys import Forbidden
 from inference.orders import ImageRequest
 from inference.passing import PASSAGE
 from inference.service import ImageService
@@ -64,9 +65,14 @@ def caller_of(request: Request, service: ImageService) -> Caller:
     """Tell who asks.
 
     Raises:
-        Unauthorized: keys are asked for, and this is none of them.
+        Unauthorized: keys are asked for, and this is none of them. Forbidden: none are, and it is
+        not the user of a browser who asks, but a page of somewhere else.
     """
     tenant = service.keys.identify(request.headers.get("authorization"))
+    if not service.keys.asked and request.headers.get("sec-fetch-site") == "cross-site":
+        raise Forbidden(
+            "pages of other sites may not ask a server that asks for no keys; give --keys"
+        )
     peer = request.client.host if request.client else ""
     trusted = service.settings.trusted_proxy
     return Caller(

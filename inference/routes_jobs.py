@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Callable
+from functools import partial
 
 from fastapi import FastAPI, Request, Response
 from starlette.requests import ClientDisconnect
@@ -13,6 +15,7 @@ from inference.contract import MAKING, JobAnswer, route
 from inference.job import UNFINISHED, Job, State
 from inference.jobs import Jobs, Work
 from inference.orders import ImageRequest
+from inference.passing import end
 from inference.routes_images import CLIENT_LEFT, Problem, caller_of, read_body
 from inference.service import ImageService
 from inference.tracing import HEADER, Tracer
@@ -35,6 +38,8 @@ def add(
         takes=ImageRequest,
     )
 
+    finished = partial(end, tracer=tracer, access_log=service.settings.access_log)
+
     @app.post(JOBS, **describe)
     async def submit(request: Request) -> Response:
         trace = tracer.begin(request.scope["headers"])
@@ -44,19 +49,22 @@ def add(
             body = await read_body(request, service, caller)
         except ClientDisconnect:
             return Response(status_code=CLIENT_LEFT)
-        work = _traced(_work(service, body, caller), passage, tracer, problem)
+        work = _told(_work(service, body, caller), passage, finished, problem)
         job = await jobs.submit(work, caller.tenant.name)
         answer = _answer(job, _facts(job), 202)
         answer.headers[HEADER] = trace.traceparent
         return answer
 
-    @app.get(JOBS + "/{name}", **route("How a job is, and its result.", 401, 404, ok=JobAnswer))
+    @app.get(
+        JOBS + "/{name}", **route("How a job is, and its result.", 401, 403, 404, ok=JobAnswer)
+    )
     async def look(request: Request, name: str) -> Response:
         job = _find(request, name)
         return _answer(job, await jobs.answer(job), 200)
 
     @app.delete(
-        JOBS + "/{name}", **route("Cancel a job, or forget a finished one.", 401, 404, ok=JobAnswer)
+        JOBS + "/{name}",
+        **route("Cancel a job, or forget a finished one.", 401, 403, 404, ok=JobAnswer),
     )
     async def cancel(request: Request, name: str) -> Response:
         job = _find(request, name)
@@ -86,10 +94,12 @@ def _work(service: ImageService, body: bytes, caller: Caller) -> Work:
     return work
 
 
-def _traced(work: Work, passage: Passage, tracer: Tracer, problem: Problem) -> Work:
-    """Give the work, and not only the request that asked for it, its place in the trace."""
+def _told(
+    work: Work, passage: Passage, finished: Callable[[Passage], None], problem: Problem
+) -> Work:
+    """Give the work, and not only the request that asked for it, its place in traces and logs."""
 
-    async def traced(job: Job) -> bytes:
+    async def told(job: Job) -> bytes:
         try:
             with logs.about(**passage.trace.ids):
                 return await work(job)
@@ -97,10 +107,9 @@ def _traced(work: Work, passage: Passage, tracer: Tracer, problem: Problem) -> W
             passage.status = problem(error)[0]
             raise
         finally:
-            if passage.visit:
-                tracer.finish(passage.trace, passage.visit.facts(passage))
+            finished(passage)
 
-    return traced
+    return told
 
 
 def _facts(job: Job) -> bytes:

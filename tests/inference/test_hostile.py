@@ -15,7 +15,7 @@ import pytest
 
 from lightmeter import catalog
 from lightmeter.history import History
-from support.server import HALF, Server, eventually
+from support.server import GENERATIONS, HALF, Server, bearer, eventually
 
 
 LONG: dict[str, Any] = {"num_inference_steps": 200, "size": "16x16"}
@@ -164,3 +164,24 @@ def test_no_echo_of_a_number(shared: Server) -> None:
 
     assert (422, "n") == (answer.status_code, answer.json()["error"]["param"])
     assert len(answer.content) < 500
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin", "none"])
+@pytest.mark.parametrize("path", ["/v1/images/generations", "/v1/jobs"])
+def test_other_sites(site: str, path: str, shared: Server) -> None:
+    """A page somewhere in the web cannot have a visitor's browser use the visitor's GPU."""
+    headers = {"Sec-Fetch-Site": site, "Content-Type": "text/plain"}
+    answer = shared.client.post(path, content=b'{"prompt": "x"}', headers=headers)
+
+    assert (site == "cross-site") == (answer.status_code == 403)
+    assert answer.status_code in (200, 202, 403)
+
+
+def test_other_sites_with_a_key(tmp_path: Path) -> None:
+    """Where keys are asked for, who has one may ask from a page of its own."""
+    (tmp_path / "keys.toml").write_text('[shop]\nkey = "sk-shop-0123456789"\n')
+    with Server(tmp_path, "--keys", str(tmp_path / "keys.toml")) as server:
+        headers = {"Sec-Fetch-Site": "cross-site", **bearer("sk-shop-0123456789")}
+        answer = server.ready().client.post(GENERATIONS, json={"prompt": "x"}, headers=headers)
+
+    assert 200 == answer.status_code

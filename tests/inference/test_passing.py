@@ -171,7 +171,7 @@ def test_stream(server: Server, collector: Collector) -> None:
 
 
 def test_job(server: Server, collector: Collector) -> None:
-    """A job's trace holds the work that was done for it, though its client had gone."""
+    """A job's trace holds the work that was done for it, though its client had gone; so has the log."""
     headers = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
     accepted = server.client.post("/v1/jobs", json={"prompt": PRIVATE}, headers=headers)
     assert eventually(lambda: roots(collector))
@@ -180,6 +180,9 @@ def test_job(server: Server, collector: Collector) -> None:
     assert (202, 202) == (accepted.status_code, root.attributes["http.response.status_code"])
     assert f"00-{TRACE}-{root.span_id}-01" == accepted.headers["traceparent"]
     assert "denoise" in {span.name for span in collector.spans if span.parent == root.span_id}
+    assert eventually(lambda: logged(server, path="/v1/jobs"))
+    (line,) = logged(server, path="/v1/jobs")
+    assert ("ok", TRACE, root.span_id) == (line["outcome"], line["trace_id"], line["span_id"])
 
 
 def test_other_paths(server: Server, collector: Collector) -> None:
