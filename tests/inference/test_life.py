@@ -161,7 +161,7 @@ def test_rotation(tmp_path: Path) -> None:
         server.ready()
         assert eventually(
             lambda: (
-                server.post(size="16x16", num_inference_steps=1)
+                server.post(size="16x16", num_inference_steps=1).is_success
                 and next(asked)
                 and len(list(server.history.glob("date=*/*.parquet"))) >= 2
             )
