@@ -20,7 +20,7 @@ from lightmeter.errors import ModelError, WorkerError
 _log = logging.getLogger(__name__)
 _FIRST_BACKOFF, _LAST_BACKOFF = 0.5, 30.0
 MOST_LOADS = 4
-"""Deaths while loading, with no worker ever ready, after which the server gives up."""
+"""Deaths while loading, with no worker ever ready, after which the server gives a worker up."""
 _ids = itertools.count()
 
 
@@ -58,12 +58,11 @@ class Worker:
         while not self._leaving.is_set():
             try:
                 await self._serve()
-            except ModelError as error:
-                self._give_up(error)
-                return
             except Exception as error:  # noqa: BLE001  (nobody above it: without a keeper, no worker)
+                if self._hopeless(error):
+                    return
                 reason = str(error) or type(error).__name__
-                trace = None if isinstance(error, DEATHS) else error
+                trace = None if isinstance(error, (*DEATHS, ModelError)) else error
                 _log.warning(
                     "worker %s died (%s); it is started again", self.id, reason, exc_info=trace
                 )
@@ -78,16 +77,25 @@ class Worker:
             return
         self.state, self.since = state, time.monotonic()
 
-    def _give_up(self, error: Exception) -> None:
-        if not self._shared.fatal.done():
-            self._shared.fatal.set_exception(error)
+    def _hopeless(self, error: Exception) -> bool:
+        """Tell whether no worker will ever have the model; then the server ends with the error."""
+        shared = self._shared
+        self._failures += 1
+        if shared.ready.is_set():
+            return False
+        if isinstance(error, ModelError):
+            shared.refused[self.id] = error
+        elif self._failures >= MOST_LOADS:
+            shared.refused[self.id] = WorkerError("the worker died at every load; see the log")
+        if len(shared.refused) < shared.settings.workers:
+            return False
+        if not shared.fatal.done():
+            shared.fatal.set_exception(next(iter(shared.refused.values())))
+        return True
 
     async def _recover(self) -> None:
         """Wait before the next start, longer each time."""
         self._enter(WorkerState.DEAD)
-        self._failures += 1
-        if self._failures >= MOST_LOADS and not self._shared.ready.is_set():
-            self._give_up(WorkerError("the worker died at every load; see the log"))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._leaving.wait(), backoff(self._failures))
 

@@ -77,6 +77,8 @@ class Shared:
     """Picture side, in pixels, that the model was made for; known from the first worker on."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the first worker is ready."""
+    refused: dict[str, Exception] = field(default_factory=dict)
+    """Workers, by id, that could not load the model, and why."""
     fatal: asyncio.Future[None] = field(default_factory=asyncio.Future)
     """Gets the error when the model cannot be loaded at all."""
 

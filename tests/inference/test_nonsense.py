@@ -26,6 +26,7 @@ from inference.tickets import Answer, Ticket
 from inference.waiting import WaitingRoom
 from lightmeter.catalog import Priority
 from lightmeter.settings import Serve
+from support.cli import lightmeter
 
 
 READY = {
@@ -65,6 +66,19 @@ sys.stdin.buffer.read()
 """
 
 
+HALF = """#!{python}
+import json, os, sys, time
+if json.loads(sys.argv[4])["index"]:
+    time.sleep(1)
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+from inference import wire
+def say(frame):
+    sys.stdout.buffer.write(wire.pack(frame))
+    sys.stdout.buffer.flush()
+{refusal}
+"""
+
+
 async def ask_odd(settings: Serve) -> tuple[Answer, int]:
     """Have a picture made by a worker that is odd once; return the answer and the worker's deaths."""
     limits = Limits.of(settings)
@@ -101,6 +115,30 @@ def test_odd_answer(answer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     made, deaths = asyncio.run(ask_odd(settings))
 
     assert ("result", 1) == (made.header["kind"], deaths)
+
+
+@pytest.mark.parametrize("refusal", ["say({'kind': 'failed', 'error': 'no room'})", "sys.exit(1)"])
+def test_one_of_two_loads(refusal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU on which the model cannot be loaded does not take the others down with it."""
+    program = tmp_path / "half"
+    program.write_text(HALF.format(python=sys.executable, refusal=refusal))
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    settings = Serve.model_validate({"model": "still", "data": tmp_path, "workers": 2})
+    made, _ = asyncio.run(ask_odd(settings))
+
+    assert "result" == made.header["kind"]
+
+
+def test_none_loads(tmp_path: Path) -> None:
+    """Where no worker can load the model, the server says so, once, and ends."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model_index.json").write_text('{"_class_name": "ZImagePipeline"}')
+    free = ("--port", "0", "--metrics-port", "0", "--workers", "2", "--data", str(tmp_path))
+    ran = lightmeter("serve", "--model", str(tmp_path / "model"), *free, cwd=tmp_path)
+
+    assert 2 == ran.code
+    assert f"lightmeter: model '{tmp_path / 'model'}' cannot be loaded" in ran.err
 
 
 def test_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
