@@ -64,7 +64,7 @@ def _obey(order: Json, handed: list[int], children: dict[str, int], orders: sock
             os.kill(children[slot], signal.SIGKILL)
         return
     try:
-        pid = os.fork()
+        pid = _fork()
         if not pid:
             orders.close()
             _live(order, socket.socket(fileno=handed[0]))
@@ -73,6 +73,20 @@ def _obey(order: Json, handed: list[int], children: dict[str, int], orders: sock
         print(f"no sampler can be started: {error}", file=sys.stderr)  # noqa: T201  (no logging here)
     finally:
         os.close(handed[0])
+
+
+def _fork() -> int:
+    """Fork without Python's hooks, which put locks and threads right: here there is but one thread.
+
+    They would write to 0.3 MiB of every sampler's memory (measured 2026-11).
+
+    Raises:
+        OSError: there is no room for another process.
+    """
+    pid = int(ctypes.PyDLL(None, use_errno=True).fork())
+    if pid < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return pid
 
 
 def _reap(children: dict[str, int]) -> None:
