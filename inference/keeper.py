@@ -134,7 +134,7 @@ class Worker:
             leaving.cancel()
 
     def _welcome(self, facts: wire.Header, seconds: float) -> None:
-        self.place = Place.of(facts)
+        self.place = self._shared.places[self.id] = Place.of(facts)
         self._shared.default_side = int(facts["default_side"])
         self._shared.ready.set()
         phases = {LoadPhase(phase): spent for phase, spent in facts["phases"].items()}

@@ -77,6 +77,8 @@ class Shared:
     """Picture side, in pixels, that the model was made for; known from the first worker on."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the first worker is ready."""
+    places: dict[str, Place] = field(default_factory=dict)
+    """Where the workers work, by id."""
     refused: dict[str, Exception] = field(default_factory=dict)
     """Workers, by id, that could not load the model, and why."""
     fatal: asyncio.Future[None] = field(default_factory=asyncio.Future)
@@ -95,8 +97,21 @@ class Place:
         """Describe it from the ready message."""
         return cls(facts, MemoryModel.of(facts))
 
+    def holds(self, shape: Shape) -> bool:
+        """Tell whether a batch fits, as far as is known."""
+        return self.memory is None or self.memory.fits(shape)
+
+    def leaves(self, shape: Shape, shared: Shared) -> bool:
+        """Tell whether a batch is better left to another worker, whose device has more room."""
+        return not self.holds(shape) and any(place.holds(shape) for place in shared.places.values())
+
     def most(self, job: Job, shared: Shared) -> int:
-        """Pictures that may ride together in this shape: the limit, less what memory does not hold."""
+        """Pictures that may ride together in this shape: the limit, less what memory does not hold.
+
+        0 where not even the job alone fits here, and it does elsewhere.
+        """
+        if self.leaves(_shape_of(job, job.images), shared):
+            return 0
         most = min(shared.limits.batch, shared.caps.get(job.batch_key, shared.limits.batch))
         if self.memory is None:
             return most
@@ -117,8 +132,11 @@ class Place:
 
 
 def _shape(batch: Batch) -> Shape:
-    job = batch.job
-    return Shape.of(job.width, job.height, batch.images, guided=job.guidance > 0)
+    return _shape_of(batch.job, batch.images)
+
+
+def _shape_of(job: Job, images: int) -> Shape:
+    return Shape.of(job.width, job.height, images, guided=job.guidance > 0)
 
 
 async def make(batch: Batch, process: WorkerProcess, shared: Shared, place: Place) -> None:
@@ -171,6 +189,9 @@ async def _attempt(
         place.ran_out(batch, shared.caps)
         if len(batch.tickets) > 1:
             return list(batch.halves())
+        if place.leaves(_shape(batch), shared):
+            give_back(batch, shared.queue)
+            return []
     if header["kind"] == "result":
         header["stages"] = {Stage(name): spent for name, spent in header["stages"].items()}
         shared.watcher.computed(header, place.facts, wanted=batch.wanted_share)

@@ -47,6 +47,8 @@ class Pool:
     def _gone(self, worker: Worker) -> None:
         if worker.leaving:
             self._tasks.pop(worker, None)
+            self._shared.places.pop(worker.id, None)
+            self._shared.queue.nudge()
             for ticket in [] if self._tasks else list(self._shared.queue):
                 self._shared.queue.dismiss(ticket, nobody())
 

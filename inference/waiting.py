@@ -108,7 +108,8 @@ class WaitingRoom:
         """Wait for the next request; take it and others like it, up to ``most(job)`` pictures.
 
         The first in line always goes, so a request in place p is served after at most p batches,
-        whoever rides with those before it. Each batch taken is told of with `done`.
+        whoever rides with those before it. Those of which ``most`` is 0 are left to other workers.
+        Each batch taken is told of with `done`.
         """
         while not (batch := self.take_now(most, time.monotonic())):
             self._changed.clear()
@@ -120,6 +121,8 @@ class WaitingRoom:
         if not len(self) or len(self._running) >= self._limits.concurrency:
             return None
         batch = self._gather(most)
+        if batch is None:
+            return None
         self._running.append(batch)
         for ticket in batch.tickets:
             ticket.started = now
@@ -130,10 +133,11 @@ class WaitingRoom:
         waiting = [priority for priority in Priority if self._lines[priority]]
         return sorted(waiting, key=self._turns.tag)
 
-    def _gather(self, most: Callable[[Job], int]) -> Batch:
+    def _gather(self, most: Callable[[Job], int]) -> Batch | None:
         line = itertools.islice(self, MOST_SCANNED)
-        head = next(line)
-        room = most(head.job)
+        head, room = next(((one, room) for one in line if (room := most(one.job))), (None, 0))
+        if head is None:
+            return None
         riders, images, reason = [head], head.job.images, StopReason.DRAINED
         for ticket in line:
             if images >= room:
