@@ -28,7 +28,7 @@ class Recorder:
             HistoryError: the folder cannot be written.
         """
         self._history = history
-        self._seal_rows = seal_rows
+        self._seal_rows = self._due = seal_rows
         self._fsync = fsync
         self._journal = Journal(history, fsync=fsync)
         self._recent: OrderedDict[str, None] = OrderedDict()
@@ -44,7 +44,7 @@ class Recorder:
         self._recent[row.request_id] = None
         if len(self._recent) > MOST_RECENT:
             self._recent.popitem(last=False)
-        if self._journal.rows >= self._seal_rows and not self._sealer.is_alive():
+        if self._journal.rows >= self._due and not self._sealer.is_alive():
             self._rotate()
 
     def is_recent(self, request_id: str) -> bool:
@@ -57,7 +57,9 @@ class Recorder:
             fresh = Journal(self._history, fsync=self._fsync)
         except HistoryError as error:
             _log.warning("the journal is not sealed: %s", error)
+            self._due = self._journal.rows + self._seal_rows
             return
+        self._due = self._seal_rows
         full, self._journal = self._journal, fresh
         full.close()
         self._sealer = self._in_background()

@@ -39,8 +39,13 @@ class LineFile:
         unlocked = self.path.with_suffix(".new")  # no reader sees it before the lock is held
         folder.mkdir(parents=True, exist_ok=True)
         self._file = os.open(unlocked, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o640)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        unlocked.rename(self.path)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            unlocked.rename(self.path)
+        except OSError:
+            os.close(self._file)
+            unlocked.unlink(missing_ok=True)
+            raise
 
     def append(self, values: dict[str, Any]) -> None:
         """Put one line on the file; when this returns, the line outlives the process.
@@ -50,8 +55,16 @@ class LineFile:
         """
         data = _ENCODER.encode(values).encode() + b"\n"
         written = os.write(self._file, data)
-        if written != len(data):  # a nearly full disk takes a part: take it back, keep lines whole
+        try:
+            self._keep(written, len(data))
+        except (
+            OSError
+        ):  # take back what was written: who is told so says that there is no such line
             os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+            raise
+
+    def _keep(self, written: int, wanted: int) -> None:
+        if written != wanted:  # a nearly full disk takes a part
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self._fsync:
             os.fsync(self._file)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import math
+import os
 import signal
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from lightmeter import journal
@@ -268,6 +272,36 @@ def test_full_disk(limit: int, tmp_path: Path) -> None:
     assert 0 < len(taken) < 20
     assert lines[-1].startswith("refused 19 journal ")
     assert str(tmp_path) in lines[-1]
+
+
+def test_not_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row that the disk takes and cannot keep is refused, and is not in the file either."""
+    with Journal(tmp_path, fsync=True) as usage:
+        usage.append(SPARSE)
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "fsync", _fail)
+            with pytest.raises(HistoryError, match="Input/output error"):
+                usage.append(replace(SPARSE, request_id="img_9"))
+        usage.append(FULL)
+        found = journal.scan(usage.path)
+
+    assert [SPARSE, FULL] == found.rows
+
+
+def _fail(_: int) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal that cannot be begun leaves no file behind, open or not, however often it is tried."""
+    monkeypatch.setattr(fcntl, "flock", lambda *_: _fail(0))
+    before = psutil.Process().num_fds()
+    for _ in range(5):
+        with pytest.raises(HistoryError):
+            Journal(tmp_path)
+
+    assert [] == list((tmp_path / journal.FOLDER).iterdir())
+    assert before == psutil.Process().num_fds()
 
 
 def test_no_folder(tmp_path: Path) -> None:

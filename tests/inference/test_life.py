@@ -188,13 +188,14 @@ def test_unwritable(tmp_path: Path) -> None:
 
 def test_no_fresh_journal(tmp_path: Path) -> None:
     """Where no fresh journal can be begun, the old one goes on and requests are served."""
-    with Server(tmp_path, "--seal-rows", "1") as server:
+    with Server(tmp_path, "--seal-rows", "2") as server:
         folder = server.ready().history / journal.FOLDER
         aside = folder.rename(server.history / "aside")
         folder.write_text("in the way")
         statuses = {server.post().status_code for _ in range(5)}
         folder.unlink()
         aside.rename(folder)
+        complaints = "".join(server.log).count("the journal is not sealed")
 
-    assert {200} == statuses
+    assert ({200}, 2) == (statuses, complaints)
     assert 5 == History(tmp_path / "history").summary()["rows"]
