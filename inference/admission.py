@@ -17,7 +17,7 @@ from lightmeter.units import counted
 
 
 STARTING_RETRY_SECONDS = 5.0
-RESERVED = 1 / 9
+RESERVED = 1 / 6
 """Least part of the room that is closed to newcomers while others are due back."""
 
 

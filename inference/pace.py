@@ -10,7 +10,7 @@ from inference.tickets import Batch, Ticket
 
 MOST_SHAPES = 512
 """Shapes that are remembered; the one unseen for longest is forgotten first."""
-LEAST_CAUTION, FIRST_CAUTION, MOST_CAUTION = 1.15, 1.3, 3.0
+LEAST_CAUTION, FIRST_CAUTION, MOST_CAUTION = 1.25, 1.4, 3.0
 """Bounds of the factor on predicted waits: a wait is as uneven as the calls that it is made of."""
 UNKNOWN_SECONDS = 1.0
 """What a request is taken to need before anything was seen."""
@@ -41,11 +41,11 @@ class Pace:
     A shape not seen yet is estimated from its megapixel-forwards and the pace over all shapes.
     """
 
-    def __init__(self, weight: float = 0.2) -> None:
+    def __init__(self, weight: float = 0.1) -> None:
         self._weight = weight
         self._by_shape: OrderedDict[Hashable, _Ratio] = OrderedDict()
         self._per_work = _Ratio(weight)
-        self._per_request = _Ratio(weight / 8)
+        self._per_request = _Ratio(weight / 4)
         self.caution = FIRST_CAUTION
         """What predictions of waits are multiplied by, from how far off the worst one was lately."""
 

@@ -38,7 +38,8 @@ HALF = (
 class Server:
     """``lightmeter serve`` on free ports; leaving the context ends it with SIGTERM.
 
-    ``before`` are options of the command itself, ``variables`` its environment's.
+    ``before`` are options of the command itself, ``variables`` its environment's, ``program`` what
+    Python runs.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Server:
         *options: str,
         model: str = "still",
         before: Sequence[str] = (),
+        program: Sequence[str] = ("-m", "lightmeter.cli"),
         **variables: str,
     ) -> None:
         arguments = ["--model", model, "--data", str(data), "--port", "0", "--metrics-port", "0"]
@@ -55,7 +57,7 @@ class Server:
         self.data = data
         self.history = data / "history"
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "lightmeter.cli", *before, "serve", *arguments, *options],
+            [sys.executable, "-P", *program, *before, "serve", *arguments, *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
