@@ -11,8 +11,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 30.0
 """A connection on which no whole request head comes for so long is closed."""
+KEEP_SECONDS = 75
+"""A connection that was of use is kept for the next request: for longer than load balancers keep
+theirs (60 s: nginx's upstreams, AWS's ALB), so that none sends a request while we hang up."""
 UNREAD_SECONDS = 60.0
-"""So is one whose other side takes nothing of what was sent to it."""
+"""A connection whose other side takes nothing of what was sent to it for so long is closed, too."""
 MOST_FILES = 65_536
 
 
@@ -24,7 +27,7 @@ class Attentive(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Begin to wait for a request."""
         super().connection_made(transport)
-        self._expect()
+        self._expect(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
@@ -40,12 +43,12 @@ class Attentive(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
-        self._expect()
+        self._expect(KEEP_SECONDS)
         super().on_response_complete()
 
-    def _expect(self) -> None:
+    def _expect(self, seconds: float) -> None:
         self._stop()
-        self._due = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        self._due = self.loop.call_later(seconds, self.transport.close)
 
     def _stop(self) -> None:
         if self._due:

@@ -118,6 +118,7 @@ async def _run(parts: Parts, sock: socket.socket, tell: Callable[[str], None]) -
         access_log=False,
         lifespan="off",
         proxy_headers=False,  # read by inference.links, and from trusted proxies only
+        timeout_keep_alive=connections.KEEP_SECONDS,
         timeout_graceful_shutdown=SENDING_SECONDS,
     )
     server = _Server(config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import resource
 import socket
 import threading
@@ -38,6 +39,7 @@ async def slow_app(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "KEEP_SECONDS", 0.3)
     config = uvicorn.Config(
         slow_app, http=connections.Attentive, lifespan="off", log_config=None, timeout_keep_alive=60
     )
@@ -128,6 +130,22 @@ def test_unread(monkeypatch: pytest.MonkeyPatch) -> None:
             accepted, _ = listening.accept()
             with accepted, pytest.raises(TimeoutError, match=r"\[Errno 110\]"):
                 flood(accepted)
+
+
+def test_kept(tmp_path: Path) -> None:
+    """A connection that was of use outlives the pauses of a load balancer, which would get a 502."""
+    with Server(tmp_path) as server:
+        client = http.client.HTTPConnection(server.api.removeprefix("http://"))
+        client.request("GET", "/healthz")
+        client.getresponse().read()
+        kept = client.sock
+        time.sleep(6)  # uvicorn's own patience is 5 s
+        client.request("GET", "/healthz")
+        status = client.getresponse().status
+
+        assert (200, kept) == (status, client.sock)
+        client.close()
+    assert connections.KEEP_SECONDS > 60
 
 
 def test_idle_scrapers(tmp_path: Path) -> None:
