@@ -6,6 +6,7 @@ import asyncio
 import resource
 import socket
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
@@ -14,6 +15,8 @@ HEAD_SECONDS = 30.0
 KEEP_SECONDS = 75
 """A connection that was of use is kept for the next request: for longer than load balancers keep
 theirs (60 s: nginx's upstreams, AWS's ALB), so that none sends a request while we hang up."""
+REST_SECONDS = 5
+"""One that was answered in the middle of its request gets so long to read that, and is closed."""
 UNREAD_SECONDS = 60.0
 """A connection whose other side takes nothing of what was sent to it for so long is closed, too."""
 MOST_FILES = 65_536
@@ -42,8 +45,9 @@ class Attentive(H11Protocol):
             self._stop()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request."""
-        self._expect(KEEP_SECONDS)
+        """Wait for the next request; where the rest of this one was not read, there is none."""
+        whole = self.conn.their_state is h11.DONE
+        self._expect(KEEP_SECONDS if whole else REST_SECONDS)
         super().on_response_complete()
 
     def _expect(self, seconds: float) -> None:

@@ -105,6 +105,17 @@ def test_work_takes_time(address: tuple[str, int]) -> None:
         assert closed(client)
 
 
+def test_answered_halfway(address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that is answered in the middle of its request is not kept for another."""
+    monkeypatch.setattr(connections, "KEEP_SECONDS", 60)
+    monkeypatch.setattr(connections, "REST_SECONDS", 0.3)
+    with socket.create_connection(address) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        heard(client, answers=1)
+
+        assert closed(client)
+
+
 def test_pipelined(address: tuple[str, int]) -> None:
     """So do requests that were sent one behind the other."""
     with socket.create_connection(address) as client:

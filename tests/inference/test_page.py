@@ -143,16 +143,13 @@ def test_no_inline() -> None:
 
 def test_rated(visitor: Visitor, server: Server) -> None:
     """The stars that a user gives are in the history of that picture's request."""
-    with visitor.page.expect_response("**/v1/images/generations") as asked:
-        visitor.generate()
-        visitor.shown()
-    request_id = re.search(r'"id": "(img_\w+)"', asked.value.text())
-    assert request_id
+    visitor.generate(steps="11")
+    visitor.shown()
     visitor.page.locator(".stars input[value='4']").check(force=True)
 
     expect(visitor.page.locator(".saved")).to_have_text("saved")
-    found = History(server.history).frame(["request_id", "feedback"]).set_index("request_id")
-    assert 4 == found["feedback"][request_id[1]]
+    found = History(server.history).frame(["request_id", "forwards", "feedback"])
+    assert [4] == list(found["feedback"][found["forwards"] == 11])
     assert [] == visitor.complaints
 
 

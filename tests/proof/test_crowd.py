@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
-import socket
 import statistics
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -28,12 +29,14 @@ def as_many_as_allowed() -> int:
     return min(CROWD, hard - SPARE_FILES)
 
 
-def crowd(server: Server) -> list[socket.socket]:
-    """Connect; half of them begin a request, half say nothing."""
-    clients = [server.connect() for _ in range(as_many_as_allowed())]
-    for client in clients[::2]:
-        client.sendall(HALF)
-    return clients
+@contextlib.contextmanager
+def crowd(server: Server) -> Iterator[int]:
+    """Connect; half of them begin a request, half say nothing. Yield how many there are."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.connect()) for _ in range(as_many_as_allowed())]
+        for client in clients[::2]:
+            client.sendall(HALF)
+        yield len(clients)
 
 
 def latency(server: Server) -> float:
@@ -53,14 +56,12 @@ def test_crowd(tmp_path: Path) -> None:
         alone, files = latency(server), process.num_fds()
         memory = []
         for _ in range(2):
-            clients = crowd(server)
-            most = files + 0.9 * len(clients)
-            assert eventually(lambda most=most: process.num_fds() > most)
-            assert latency(server) < 5 * alone
-            assert eventually(lambda: process.num_fds() < files + 20, seconds=BODY_SECONDS + 30)
-            memory.append(process.memory_info().rss)
-            for client in clients:
-                client.close()
+            with crowd(server) as many:
+                most = files + 0.9 * many
+                assert eventually(lambda most=most: process.num_fds() > most)
+                assert latency(server) < 5 * alone
+                assert eventually(lambda: process.num_fds() < files + 20, seconds=BODY_SECONDS + 30)
+                memory.append(process.memory_info().rss)
         left = server.value(catalog.IN_FLIGHT), server.value(catalog.QUEUE_DEPTH)
         after = latency(server)
         log = "".join(server.log)
