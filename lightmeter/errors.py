@@ -9,6 +9,7 @@
     │   ├── ModelError        a model that is no pipeline, or cannot be loaded
     │   ├── HistoryError      usage history that is missing, unreadable or wrong
     │   ├── WebConfigError    a web configuration file that cannot be used
+    │   ├── RuleError         objectives or rules that cannot be used
     │   ├── PriceError        a price table or SKU that cannot be used
     │   └── PlanError         a question that the planner cannot answer as asked
     └── OutsideError          exit code 3: something outside failed
@@ -57,6 +58,10 @@ class HistoryError(InputError):
 
 class WebConfigError(InputError):
     """A web configuration file cannot be used."""
+
+
+class RuleError(InputError):
+    """Objectives or rules cannot be used."""
 
 
 class PriceError(InputError):

@@ -20,7 +20,7 @@ ROOMS = ("inference", "exporter", "alerts", "dashboards", "planner")
 BASE = ("errors", "units", "logs", "catalog", "rows", "lines", "journal", "late")
 """The alphabet and the words, each of which may import those before it and nothing but Python."""
 METRIC = re.compile(
-    r"\blightmeter_[a-z]|\bDCGM_FI_|\bnode_(cpu|memory|load|filesystem|disk|network|boot|uname)"
+    r"\blightmeter_[a-z]|\bDCGM_FI_|\bnode_(cpu|memory|load|filesystem|disk|network|time|boot|uname)"
 )
 CHILD_STARTERS = {"lightmeter/cli/child.py", "inference/process.py", "inference/sampled.py"}
 """They pass the environment on to a process that they start, and read nothing in it."""

@@ -16,6 +16,7 @@ from lightmeter.catalog import CATALOG, Kind, Metric
 SERVER = {
     "lightmeter_requests_total": ["outcome"],
     "lightmeter_request_duration_seconds": ["priority"],
+    "lightmeter_request_slowdown_ratio": ["priority"],
     "lightmeter_stage_duration_seconds": ["stage"],
     "lightmeter_denoise_step_duration_seconds": ["clock"],
     "lightmeter_denoise_forwards_total": [],
@@ -66,6 +67,7 @@ SELF = {
     "lightmeter_exporter_series_dropped_total": [],
     "lightmeter_exporter_config_last_reload_successful": [],
     "lightmeter_exporter_dcgm_lines_skipped_total": [],
+    "lightmeter_exporter_certificate_expiry_timestamp_seconds": [],
 }
 SCALER = {
     "lightmeter_desired_replicas": [],

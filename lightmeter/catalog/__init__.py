@@ -8,9 +8,11 @@ too), so that either exporter can stand in for the other.
 # ruff: noqa: F405  (the names come from the pages below)
 from __future__ import annotations
 
+from lightmeter.catalog.boards import *  # noqa: F403  (one name for the whole catalogue)
 from lightmeter.catalog.exporter import *  # noqa: F403  (one name for the whole catalogue)
 from lightmeter.catalog.host import *  # noqa: F403  (one name for the whole catalogue)
 from lightmeter.catalog.metric import *  # noqa: F403  (one name for the whole catalogue)
+from lightmeter.catalog.recorded import *  # noqa: F403  (one name for the whole catalogue)
 from lightmeter.catalog.scaler import *  # noqa: F403  (one name for the whole catalogue)
 from lightmeter.catalog.server import *  # noqa: F403  (one name for the whole catalogue)
 from lightmeter.catalog.vocabulary import *  # noqa: F403  (one name for the whole catalogue)

@@ -37,6 +37,7 @@ EXPORTER_START = _own("lightmeter_exporter_start_time_seconds", G, "seconds", "W
 SCRAPES = _own("lightmeter_exporter_scrapes_total", C, "scrapes", "Pages of metrics served.")
 SERIES_DROPPED = _own("lightmeter_exporter_series_dropped_total", C, "series", "Series left out of a page because it was full or had them already.")
 CONFIG_RELOADED = _own("lightmeter_exporter_config_last_reload_successful", G, "boolean", "1 where the web configuration in force is the one on disk; 0 where that was refused.")
+CERTIFICATE_EXPIRY = _own("lightmeter_exporter_certificate_expiry_timestamp_seconds", G, "seconds", "When the certificate that the exporter serves with expires, Unix time.")
 DCGM_LINES_SKIPPED = _own("lightmeter_exporter_dcgm_lines_skipped_total", C, "lines", "Lines of another exporter's text that were not understood.")
 
 DCGM_DRIVER = "DCGM_FI_DRIVER_VERSION"

@@ -37,6 +37,7 @@ NODE_DISK_WRITE_TIME = _node("node_disk_write_time_seconds_total", C, "seconds",
 NODE_DISK_IO_TIME = _node("node_disk_io_time_seconds_total", C, "seconds", "Time with input or output in progress.", *_DISK)
 NODE_NETWORK_RECEIVE = _node("node_network_receive_bytes_total", C, "bytes", "Bytes received.", *_DISK)
 NODE_NETWORK_TRANSMIT = _node("node_network_transmit_bytes_total", C, "bytes", "Bytes sent.", *_DISK)
+NODE_TIME = _node("node_time_seconds", G, "seconds", "The machine's clock, Unix time.")
 NODE_BOOT_TIME = _node("node_boot_time_seconds", G, "seconds", "When the machine was started, Unix time.")
 NODE_UNAME = _node("node_uname_info", G, "info", "What uname says of the machine; always 1.", "domainname", "machine", "nodename", "release", "sysname", "version")
 _MEMORY = (

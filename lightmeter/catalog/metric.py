@@ -64,6 +64,7 @@ STAGE_BUCKETS = geometric(0.001, 120, 1.8)
 COLD_START_BUCKETS = geometric(0.5, 900, 1.6)
 BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 RATIO_BUCKETS = tuple(step / 20 for step in range(1, 21))
+SLOWDOWN_BUCKETS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0)
 SCORE_BUCKETS = (1.0, 2.0, 3.0, 4.0, 5.0)
 
 

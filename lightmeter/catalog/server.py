@@ -8,6 +8,7 @@ from lightmeter.catalog.metric import (
     LATENCY_BUCKETS,
     RATIO_BUCKETS,
     SCORE_BUCKETS,
+    SLOWDOWN_BUCKETS,
     STAGE_BUCKETS,
     C,
     G,
@@ -20,6 +21,7 @@ from lightmeter.catalog.vocabulary import GpuTime
 # fmt: off
 REQUESTS = metric("server", "lightmeter_requests_total", C, "requests", "Requests answered, by how they ended.", "outcome")
 REQUEST_DURATION = metric("server", "lightmeter_request_duration_seconds", H, "seconds", "From the arrival of a request to its answer.", "priority", buckets=LATENCY_BUCKETS)
+SLOWDOWN = metric("server", "lightmeter_request_slowdown_ratio", H, "ratio", "Duration of a served request over the time that its shape is expected to take alone.", "priority", buckets=SLOWDOWN_BUCKETS)
 STAGE_DURATION = metric("server", "lightmeter_stage_duration_seconds", H, "seconds", "Time a request spent in each stage; the stages add up to its duration.", "stage", buckets=STAGE_BUCKETS)
 DENOISE_STEP_DURATION = metric("server", "lightmeter_denoise_step_duration_seconds", H, "seconds", "Each denoise step, measured one by one.", "clock", buckets=STAGE_BUCKETS)
 DENOISE_FORWARDS = metric("server", "lightmeter_denoise_forwards_total", C, "forwards", "Transformer forwards executed, counted at the model, not taken from the request.")
