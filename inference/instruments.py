@@ -56,6 +56,9 @@ class Instruments:
         self._duration = {
             priority: self._histogram(catalog.REQUEST_DURATION, priority) for priority in Priority
         }
+        self._slowdown = {
+            priority: self._histogram(catalog.SLOWDOWN, priority) for priority in Priority
+        }
         self._stages = {stage: self._histogram(catalog.STAGE_DURATION, stage) for stage in Stage}
         self._steps = {
             clock: self._histogram(catalog.DENOISE_STEP_DURATION, clock) for clock in Clock
@@ -112,12 +115,18 @@ class Instruments:
         priority: Priority,
         seconds: float,
         *,
+        alone: float | None,
         respond: float,
         exemplar: dict[str, str] | None = None,
     ) -> None:
-        """Time a served request whose answer has left; refused ones never enter the latency."""
+        """Time a served request whose answer has left; refused ones never enter the latency.
+
+        ``alone`` is seconds that it was expected to take alone; unknown, it has no slowdown.
+        """
         self._stages[Stage.RESPOND].observe(respond)
         self._duration[priority].observe(seconds, exemplar)
+        if alone:
+            self._slowdown[priority].observe(seconds / alone, exemplar)
 
     def delivered(self, job: Job, stages: dict[Stage, float]) -> None:
         """Count the pictures of a served request and where its time went."""

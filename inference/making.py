@@ -148,6 +148,7 @@ async def make(batch: Batch, process: WorkerProcess, shared: Shared, place: Plac
     """
     for ticket in batch.tickets:
         ticket.worker = place.facts
+        ticket.alone = shared.observed.alone(ticket.job)
     shared.watcher.batched(batch)
     pending = [batch]
     try:

@@ -133,7 +133,11 @@ class ImageService:
         visit = made.visit
         visit.own_stages[Stage.RESPOND] = seconds
         self._instruments.sent(
-            visit.priority, visit.seconds, respond=seconds, exemplar=visit.exemplar
+            visit.priority,
+            visit.seconds,
+            alone=visit.alone,
+            respond=seconds,
+            exemplar=visit.exemplar,
         )
 
     @contextlib.contextmanager

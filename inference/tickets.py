@@ -53,6 +53,8 @@ class Ticket:
     """When it was taken out of the queue."""
     attempted: float | None = None
     """When the batch that made it was handed to the worker; later than ``started`` after a halving."""
+    alone: float | None = None
+    """Seconds that a worker was expected to take for it alone, when one took it; None: unknown."""
     tries: int = 0
     worker: wire.Header = field(default_factory=dict)
     """Ready message of the worker that took it."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inference.engine import Job
 from inference.tickets import Batch
 from lightmeter.units import show_duration
 
@@ -110,6 +111,16 @@ class Observed:
         points[images] = seconds if last is None else last + _WEIGHT * (seconds - last)
         self._counts = {known: count * _KEPT for known, count in self._counts.items()}
         self._counts[key] = self._counts.get(key, 0.0) + images
+
+    def alone(self, job: Job) -> float | None:
+        """Seconds that a batch of this job alone takes, as measured, else as fitted to other sizes.
+
+        None where no batch of its shape was made yet.
+        """
+        points = self._points.get(job.batch_key)
+        if points is None:
+            return None
+        return points.get(job.images) or fit(points).seconds(job.images)
 
     @property
     def busiest(self) -> Mapping[int, float]:

@@ -95,6 +95,11 @@ class Visit:
         return max(0.0, ticket.attempted - ticket.started)
 
     @property
+    def alone(self) -> float | None:
+        """Seconds that it would have taken a worker that did nothing else; None where unknown."""
+        return self.ticket.alone if self.ticket else None
+
+    @property
     def answer(self) -> Answer | None:
         """The worker's first answer; None where there was none."""
         return self.answers[0] if self.answers else None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from inference.still import BASE_BYTES, BYTES_PER_PIXEL
 from lightmeter import catalog
-from lightmeter.catalog import Clock, Stage
+from lightmeter.catalog import Clock, Priority, Stage
 from lightmeter.history import History
-from support.server import Server
+from support.server import Server, asking
 
 
 def test_steps(tmp_path: Path) -> None:
@@ -37,6 +38,27 @@ def test_stages(tmp_path: Path) -> None:
     assert {Stage.QUEUE, Stage.DENOISE, Stage.TRANSFER, Stage.ENCODE, Stage.GUARD} < set(summed)
     for stage in set(summed) - {"total"}:
         assert summed[stage] == pytest.approx(sum(t[stage] for t in timings), abs=0.01), stage
+
+
+def test_slowdown(tmp_path: Path) -> None:
+    """A request that nothing holds up takes about what its shape takes; one that queues, far longer."""
+
+    def told(suffix: str) -> float:
+        return server.value(catalog.SLOWDOWN, suffix, priority=Priority.INTERACTIVE)
+
+    with Server(tmp_path, "--max-steps", "201") as server:
+        shown = httpx.get(server.metrics_url, trust_env=False).text
+        server.ready().post(num_inference_steps=200)
+        first = told("_count")
+        server.post(num_inference_steps=200)
+        unhindered, count = told("_sum"), told("_count")
+        with asking(server, {"num_inference_steps": 201}, {"num_inference_steps": 200}):
+            pass
+        queued = told("_sum") - unhindered
+
+    assert f'{catalog.SLOWDOWN.name}_count{{model="still",priority="batch"' in shown
+    assert (0, 1) == (first, count)  # nothing to hold the very first one against
+    assert 0.5 < unhindered < 1.5 < queued
 
 
 def test_memory(tmp_path: Path) -> None:

@@ -178,6 +178,21 @@ def test_busiest_of_late() -> None:
     assert [64.0, 128.0] == asyncio.run(live())
 
 
+def test_alone() -> None:
+    """A request alone is expected to take what such batches took, or what larger ones make likely."""
+
+    async def run() -> list[float | None]:
+        observed, one = Observed(), _batch(64, 1)
+        told = [observed.alone(one.job)]
+        observed.saw(_batch(64, 3), 5.0)
+        observed.saw(_batch(64, 4), 6.0)
+        told += [observed.alone(one.job), observed.alone(_batch(32, 1).job)]
+        observed.saw(one, 3.5)
+        return [*told, observed.alone(one.job)]
+
+    assert [None, pytest.approx(3.0), None, 3.5] == asyncio.run(run())
+
+
 def _batch(side: int, images: int) -> Batch:
     future = asyncio.get_running_loop().create_future()
     ticket = Ticket(warmup_job(side, 8), Priority.INTERACTIVE, 0.0, future)
