@@ -24,8 +24,12 @@ def sentence(one: Objective, window: Window, period: str) -> str:
     rate = window.burn_rate(period)
     return (
         f"{{service}}: {{ratio}} of the requests of the last {window.long} {fault}; {one.budget * 100:.3g}% may. "
-        f"At {rate:.3g} times its pace the error budget of {period} lasts {_spoken(parse_duration(period) / rate)}."
+        f"{_pace(rate)} the error budget of {period} lasts {_spoken(parse_duration(period) / rate)}."
     )
+
+
+def _pace(rate: float) -> str:
+    return "At its pace" if f"{rate:.3g}" == "1" else f"At {rate:.3g} times its pace"
 
 
 def _spoken(seconds: float) -> str:

@@ -19,6 +19,7 @@ from alerts.promql import series
 from alerts.rule import Alert, Group, Pack, Rule, Severity, Trial
 from lightmeter import catalog
 from lightmeter.errors import RuleError, nearest
+from lightmeter.units import parse_duration
 
 
 def recommended(slo: Slo) -> Pack:
@@ -71,8 +72,10 @@ def _override(rules: Iterable[Rule], slo: Slo) -> Iterable[Rule]:
 
 
 def _with(alert: Alert, change: Override) -> Alert:
+    """Change an alert; one that must be true for longer than its trials last has none."""
     hold = alert.hold if change.hold is None else f"{change.hold:.0f}s"
-    return dataclasses.replace(alert, severity=change.severity or alert.severity, hold=hold)
+    tried = parse_duration(hold) <= parse_duration(alert.hold)
+    return dataclasses.replace(alert, severity=change.severity or alert.severity, hold=hold, trials=alert.trials if tried else ())  # fmt: skip
 
 
 def _watchdog() -> Alert:

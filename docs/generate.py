@@ -11,6 +11,9 @@ from pathlib import Path
 
 import click
 
+from alerts import files, packs, runbook
+from alerts.objectives import Money, Slo, parse
+from alerts.rule import Pack
 from lightmeter import cli
 from lightmeter.catalog import CATALOG, Metric
 from lightmeter.cli.options import shown
@@ -131,21 +134,54 @@ def gpu() -> str:
 
 
 PAGES = {"metrics.md": metrics, "settings.md": settings, "commands.md": commands, "gpu.md": gpu}
+RULES = DOCS.parent / "alerts" / "generated"
+EXAMPLE = DOCS.parent / "alerts" / "example-slo.toml"
+
+
+def rules() -> dict[Path, str]:
+    """Make the rules of all packs, their tests and pages: without ``slo.toml``, and with the example."""
+    root, tests, names = DOCS.parent, DOCS.parent / "tests" / "rules", tuple(packs.PACKS)
+    plain, example = Slo(), parse(EXAMPLE.read_text(), str(EXAMPLE))
+    ours, made = files.generate(names, plain, ("prometheus", "prometheusrule"), {})
+    theirs, _ = files.generate(names, example, ("prometheus", "tests"), {})
+    proofs = [
+        files.test_files(pack, plain, "../../../../alerts/generated/prometheus") for pack in made
+    ]
+    return {
+        **{RULES / name: text for name, text in ours.items()},
+        **{tests / "default" / name: text for one in proofs for name, text in one.items()},
+        **{tests / "example" / name: text for name, text in theirs.items()},
+        root / "alerts" / "runbook.md": runbook.runbook(_with_budget()),
+        DOCS / "alert-reference.md": runbook.reference(_with_budget()),
+    }
+
+
+def _with_budget() -> tuple[Pack, ...]:
+    """Make the packs with the alerts that are there only when something is configured."""
+    slo = Slo(money=Money(monthly_budget=1000))
+    return tuple(packs.make(name, slo) for name in packs.PACKS)
 
 
 def main() -> int:
     """Write the pages, or compare them."""
     check = "--check" in sys.argv[1:]
-    stale = []
-    for name, build in PAGES.items():
-        path, text = DOCS / name, build().rstrip() + "\n"
-        if check and (not path.exists() or path.read_text() != text):
-            stale.append(name)
-        elif not check:
-            path.write_text(text)
-    for name in stale:
-        click.echo(f"docs/{name} is out of date; run make generate", err=True)
-    return 1 if stale else 0
+    texts = {DOCS / name: build().rstrip() + "\n" for name, build in PAGES.items()} | rules()
+    stale = [path for path, text in texts.items() if not path.exists() or path.read_text() != text]
+    made = {
+        path
+        for folder in (RULES, DOCS.parent / "tests" / "rules")
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    gone = sorted(made - set(texts))
+    for path in stale if not check else []:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(texts[path])
+    for path in gone if not check else []:
+        path.unlink()
+    for path in [*stale, *gone] if check else []:
+        click.echo(f"{path.relative_to(DOCS.parent)} is out of date; run make generate", err=True)
+    return 1 if check and (stale or gone) else 0
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "serve": "The inference server.",
     "load": "Load generator and benchmark client for any OpenAI-shaped image endpoint.",
     "export": "The GPU and host exporter.",
+    "rules": "Alerting and recording rules: make them, check them.",
     "history": "Import and look at usage history.",
     "plan": "The cost report: dedicated, shared or on-demand GPUs.",
     "doctor": "What this machine has and lacks, with the fix for each.",

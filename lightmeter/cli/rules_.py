@@ -1,0 +1,154 @@
+"""``lightmeter rules generate`` and ``lightmeter rules check``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lightmeter.cli.options import as_json
+from lightmeter.errors import RuleError, explain
+
+
+if TYPE_CHECKING:
+    from alerts.objectives import Slo
+    from alerts.rule import Pack
+
+
+DEFAULT_FILE = Path("slo.toml")
+
+
+@click.group("rules")
+def command() -> None:
+    """Alerting and recording rules: make them, check them."""
+
+
+@command.command("generate")
+@click.option(
+    "--out",
+    default="rules",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder to write to.",
+)
+@click.option(
+    "--pack",
+    "packs",
+    multiple=True,
+    default=("recommended",),
+    show_default=True,
+    help="Which rules: recommended, classic. May be given twice.",
+)
+@click.option(
+    "--format",
+    "formats",
+    default="prometheus,runbook",
+    show_default=True,
+    help="Which files: prometheus, prometheusrule, tests, runbook; several with commas.",
+)
+@click.option(
+    "--slo",
+    "slo_file",
+    type=click.Path(path_type=Path),
+    help="Objectives, prices and changes.  [default: slo.toml, where there is one]",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Label of the PrometheusRule, which the operator's ruleSelector asks for, like release=prometheus.",
+)
+@click.option(
+    "--reload",
+    "reload_url",
+    metavar="URL",
+    help="A running Prometheus that reads the folder: reload it and see that it evaluates the rules.",
+)
+@as_json
+def generate(  # noqa: PLR0917  (one for each option, as click passes them)
+    out: Path, packs: tuple[str, ...], formats: str, slo_file: Path | None,
+    labels: tuple[str, ...], reload_url: str | None, as_json: bool,  # noqa: FBT001
+) -> None:  # fmt: skip
+    """Write recording and alerting rules for Prometheus.
+
+    \b
+    Into a Prometheus whose rule_files has /etc/prometheus/rules/prometheus/*.yaml:
+      lightmeter rules generate --out /etc/prometheus/rules --reload http://localhost:9090
+    Into a cluster with the Prometheus operator:
+      lightmeter rules generate --format prometheusrule --label release=prometheus
+      kubectl apply -f rules/prometheusrule/
+    """
+    from alerts import files
+
+    slo = _objectives(slo_file)
+    wanted = tuple(word.strip() for word in formats.split(","))
+    texts, made = files.generate(tuple(dict.fromkeys(packs)), slo, wanted, _labels(labels))
+    _write(out, texts)
+    said = _reload(reload_url, made) if reload_url else None
+    _report(out, texts, made, said, as_json=as_json)
+
+
+def _report(
+    out: Path, texts: Mapping[str, str], made: list[Pack], said: str | None, *, as_json: bool
+) -> None:
+    summary: dict[str, Any] = {
+        "files": [str(out / name) for name in texts],
+        "alerts": sum(len(pack.alerts) for pack in made),
+        "records": sum(len(pack.records) for pack in made),
+        "notes": [note for pack in made for note in pack.notes],
+        "prometheus": said,
+    }
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+        return
+    for note in summary["notes"]:
+        click.echo(f"note: {note}", err=True)
+    click.echo(
+        f"{summary['alerts']} alerts and {summary['records']} recorded series in {len(texts)} files under {out}"
+    )
+    if said:
+        click.echo(said)
+
+
+def _objectives(file: Path | None) -> Slo:
+    from alerts.objectives import Slo, parse
+
+    path = file or DEFAULT_FILE
+    if file is None and not path.exists():
+        return Slo()
+    try:
+        return parse(path.read_text(), str(path))
+    except OSError as error:
+        raise RuleError(f"objectives {str(path)!r} {explain(error)}") from error
+    except UnicodeDecodeError as error:
+        raise RuleError(f"objectives {str(path)!r} are no text: {error.reason}") from error
+
+
+def _labels(given: tuple[str, ...]) -> dict[str, str]:
+    for one in given:
+        if not one.partition("=")[2]:
+            raise RuleError(f"label {one!r} is not understood; write it like release=prometheus")
+    return {key: value for key, _, value in (one.partition("=") for one in given)}
+
+
+def _write(out: Path, texts: Mapping[str, str]) -> None:
+    """Put each file in its place in one step, since Prometheus may be reading."""
+    for name, text in texts.items():
+        path = out / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside = path.with_name(f".{path.name}.new")
+            beside.write_text(text)
+            beside.replace(path)
+        except OSError as error:
+            raise RuleError(f"rules {str(path)!r} {explain(error)}; give another --out") from error
+
+
+def _reload(url: str, made: list[Pack]) -> str:
+    from alerts import install
+
+    return install.reload(url, made)
