@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -147,6 +148,7 @@ class Host:
             sheet.add(catalog.NODE_NETWORK_TRANSMIT, joined, sent)
 
     def _system(self, sheet: Sheet) -> None:
+        sheet.add(catalog.NODE_TIME, "", time.time())
         sheet.add(catalog.NODE_BOOT_TIME, "", boot_time(self._proc))
         sheet.add(catalog.NODE_UNAME, _uname(self._proc), 1)
 

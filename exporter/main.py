@@ -74,6 +74,7 @@ def _content(
         blocks=_blocks(settings, chosen, stack) if settings.attribution else None,
         host=host,
         config_fresh=lambda: web.fresh,
+        certificate_expiry=lambda: web.rules().expires,
         lines_skipped=chosen.lines_skipped,
     )
 

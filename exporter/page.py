@@ -39,6 +39,7 @@ class Content:
     blocks: Callable[[], Mapping[str, Block]] | None = None
     host: Host | None = None
     config_fresh: Callable[[], bool] = lambda: True
+    certificate_expiry: Callable[[], float | None] = lambda: None
     lines_skipped: Callable[[], int | None] = lambda: None
 
 
@@ -119,6 +120,7 @@ class Page:
         sheet.add(catalog.SCRAPES, "", self._scrapes)
         sheet.add(catalog.SERIES_DROPPED, "", self._dropped)
         sheet.add(catalog.CONFIG_RELOADED, "", int(self._content.config_fresh()))
+        sheet.add(catalog.CERTIFICATE_EXPIRY, "", self._content.certificate_expiry())
         sheet.add(catalog.DCGM_LINES_SKIPPED, "", self._content.lines_skipped())
         return sheet
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from exporter import certificate
 from exporter.webconfig import Tls
 from lightmeter.errors import WebConfigError, explain, nearest
 
@@ -66,6 +67,15 @@ def context(path: Path, config: Tls) -> ssl.SSLContext:
         made.set_ecdh_curve(_CURVES[config.curve_preferences[0]])
     _load(made, where, config, folder=path.parent)
     return made
+
+
+def expiry(path: Path, config: Tls) -> float | None:
+    """Return when the certificate expires, Unix seconds; None where that cannot be read."""
+    try:
+        text = config.cert or (path.parent / config.cert_file).read_text(errors="replace")
+    except OSError:
+        return None
+    return certificate.expiry(text)
 
 
 def _check(where: str, config: Tls) -> None:
@@ -136,7 +146,7 @@ def _as_file(text: str, file: Path) -> Iterator[str]:
         os.close(number)
 
 
-def is_allowed(certificate: Mapping[str, Any] | None, allowed: frozenset[str]) -> bool:
+def is_allowed(shown: Mapping[str, Any] | None, allowed: frozenset[str]) -> bool:
     """Tell whether a verified client certificate has one of the allowed alternative names."""
-    names = (certificate or {}).get("subjectAltName", ())
+    names = (shown or {}).get("subjectAltName", ())
     return any(value in allowed for _, value in names)

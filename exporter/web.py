@@ -31,6 +31,8 @@ class Rules:
     """
 
     tls: ssl.SSLContext | None = None
+    expires: float | None = None
+    """When the certificate does, Unix seconds."""
     allowed_sans: frozenset[str] | None = None
     users: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -57,6 +59,7 @@ def load(path: Path) -> Rules:
     sans = secure.client_allowed_sans if secure else None
     return Rules(
         tls=tls.context(path, secure) if secure else None,
+        expires=tls.expiry(path, secure) if secure else None,
         allowed_sans=None if sans is None else frozenset(sans),
         users=content.users,
         headers=content.headers,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from exporter.render import Naming, write
 from lightmeter import catalog
 from lightmeter.catalog import Dcgm
 from lightmeter.settings_export import Export
+from support.certs import Authority
 from support.cli import lightmeter
 from support.exporter import Exporter, Served
-from support.fleet import MIB, fleet, gpu, values
+from support.fleet import MIB, fleet, gpu, parse, values
 from support.server import eventually
 
 
@@ -137,8 +139,21 @@ def test_refused(options: list[str], words: str, tmp_path: Path) -> None:
     assert words in ran.refusal()
 
 
+def expiry(page: str, authority: Authority) -> float:
+    try:
+        text = httpx.get(page, trust_env=False, verify=authority.client()).text
+    except httpx.TransportError:  # it does not speak TLS yet
+        return 0.0
+    return values(parse(text, TEXT), catalog.CERTIFICATE_EXPIRY)[0]
+
+
 def test_web_config_changes(tmp_path: Path) -> None:
-    """A web configuration that goes wrong stays out, and a metric says so until it is mended."""
+    """A web configuration that goes wrong stays out, and a metric says so until it is mended.
+
+    One that brings TLS is taken too, and then a metric says when the certificate expires.
+    """
+    authority = Authority(tmp_path)
+    authority.issue("server")
     web = tmp_path / "web.yml"
     web.write_text("http_server_config: {}\n")
     with Exporter("--web.config.file", str(web), "--demo", "--host-metrics", "") as running:
@@ -147,6 +162,10 @@ def test_web_config_changes(tmp_path: Path) -> None:
         assert eventually(lambda: [0.0] == values(running.scrape(), catalog.CONFIG_RELOADED))
         web.write_text("{}\n")
         assert eventually(lambda: [1.0] == values(running.scrape(), catalog.CONFIG_RELOADED))
+        assert [] == values(running.scrape(), catalog.CERTIFICATE_EXPIRY)
+        web.write_text("tls_server_config: {cert_file: server.crt, key_file: server.key}\n")
+        page = running.url.replace("http:", "https:")
+        assert eventually(lambda: expiry(page, authority) > time.time())
 
     assert 1 == sum("did you mean 'basic_auth_users'?" in line for line in running.log)
 

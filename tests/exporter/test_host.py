@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -222,13 +223,14 @@ def test_node_exporter(node_exporter: str) -> None:
     """Each of our series is one that node_exporter has, and the other way round, at its value."""
     assert eventually(lambda: bool(theirs(node_exporter)), 20)
     with reading() as here:
-        ours = {key(s): s.value for s in look(here)}
+        before, ours = time.time(), {key(s): s.value for s in look(here)}
         peer = {key(s): s.value for s in theirs(node_exporter) if s.name in NAMES}
 
     assert peer.keys() == ours.keys()
     for one, value in peer.items():
         if one[0] not in {metric.name for metric in catalog.NODE_LOAD}:
             assert ours[one] == pytest.approx(value, rel=0.05, abs=30), one
+    assert before <= ours[catalog.NODE_TIME.name, frozenset()] <= time.time()
 
 
 def test_types(node_exporter: str) -> None:

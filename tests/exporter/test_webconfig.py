@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import ssl
+import subprocess
 from pathlib import Path
 
 import bcrypt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from exporter import web
+from exporter import certificate, web
 from exporter.web import Passwords, Web, load
 from lightmeter.errors import WebConfigError
 from support.certs import Authority
@@ -192,6 +195,50 @@ def test_reload_certificate(authority: Authority) -> None:
     clock.now += web.LOOK_SECONDS
     assert watched.rules().tls is not before
     assert watched.fresh
+
+
+def told(authority: Authority) -> float:
+    """Return when the server's certificate expires, as openssl says."""
+    shown = subprocess.run(
+        ["openssl", "x509", "-noout", "-enddate", "-in", authority.folder / "server.crt"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return ssl.cert_time_to_seconds(shown.stdout.strip().removeprefix("notAfter="))
+
+
+@pytest.mark.parametrize("days", [2, 40_000], ids=["two digits of the year", "four"])
+def test_expiry(authority: Authority, days: int) -> None:
+    """The end of the certificate in force is told, to the second, as openssl tells it."""
+    authority.issue("server", days=days)
+
+    assert told(authority) == load(config(authority, WORKING)).expires
+
+
+def test_expiry_reloaded(authority: Authority) -> None:
+    """A renewed certificate moves the end; one that cannot be used does not, nor one without TLS."""
+    authority.issue("server")
+    watched, clock = watch(config(authority, WORKING))
+    first = told(authority)
+    rewrite(authority.folder / "server.crt", "nonsense")
+    clock.now += web.LOOK_SECONDS
+    assert first == watched.rules().expires
+    authority.issue("server", days=90)
+    clock.now += web.LOOK_SECONDS
+    assert first < told(authority) == watched.rules().expires
+    rewrite(authority.folder / "web.yml", "{}")
+    clock.now += web.LOOK_SECONDS
+    assert watched.rules().expires is None
+
+
+@settings(deadline=None)
+@given(at=st.integers(0, 400), put=st.binary(max_size=3), cut=st.booleans())
+def test_expiry_of_nonsense(authority: Authority, at: int, put: bytes, *, cut: bool) -> None:
+    """Whatever a file holds, its end is looked for and found or not: the exporter starts."""
+    der = ssl.PEM_cert_to_DER_cert(authority.certificate.read_text())
+    broken = der[:at] + put + (b"" if cut else der[at + len(put) :])
+
+    found = certificate.expiry(ssl.DER_cert_to_PEM_cert(broken))
+    assert isinstance(found, float | None)
 
 
 def test_vanished(authority: Authority) -> None:

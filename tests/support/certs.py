@@ -21,7 +21,7 @@ class Authority:
             "-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "2", "-subj", f"/CN={name}",
         )  # fmt: skip
 
-    def issue(self, name: str, names: str = "IP:127.0.0.1,DNS:localhost") -> None:
+    def issue(self, name: str, names: str = "IP:127.0.0.1,DNS:localhost", *, days: int = 2) -> None:
         """Issue a certificate with alternative names, as openssl writes them."""
         self._openssl(
             "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
@@ -30,7 +30,7 @@ class Authority:
         (self.folder / f"{name}.ext").write_text(f"subjectAltName={names}\n")
         self._openssl(
             "x509", "-req", "-in", f"{name}.csr", "-CA", f"{self.name}.crt", "-CAkey", f"{self.name}.key",
-            "-CAcreateserial", "-days", "2", "-extfile", f"{name}.ext", "-out", f"{name}.crt",
+            "-CAcreateserial", "-days", str(days), "-extfile", f"{name}.ext", "-out", f"{name}.crt",
         )  # fmt: skip
 
     def client(self, name: str = "") -> ssl.SSLContext:
