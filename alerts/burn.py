@@ -13,7 +13,7 @@ from alerts import burn_trial
 from alerts.burn_words import FIRST, THEN, sentence
 from alerts.objectives import Objective, Promise, Slo
 from alerts.promql import grown, series, share
-from alerts.rule import Alert, Group, Record, Rule
+from alerts.rule import Alert, Group, Record, Rule, Severity
 from alerts.windows import WINDOWS, Window
 from lightmeter import catalog
 from lightmeter.catalog import Outcome, Stage
@@ -128,6 +128,13 @@ def _budget(one: Objective, slo: Slo) -> Iterator[Record]:
     )
 
 
+def _scaling(one: Objective, window: Window) -> dict[str, str]:
+    """Let what more replicas would mend keep up the scaler's floor, once it is worth a page."""
+    mends = one.kind in (Promise.AVAILABILITY, Promise.WAIT, Promise.SLOWDOWN)
+    wakes = window.severity is Severity.PAGE
+    return {catalog.SCALING_LABEL: catalog.Scaling.RAISE} if mends and wakes else {}
+
+
 def _alert(one: Objective, window: Window, slo: Slo) -> Alert:
     rate = window.burn_rate(slo.period)
     threshold = f"{rate * one.budget:.4g}"
@@ -148,6 +155,6 @@ def _alert(one: Objective, window: Window, slo: Slo) -> Alert:
         first=FIRST[one.kind],
         then=THEN,
         panel=catalog.BURN_RATE,
-        labels={catalog.SLO_LABEL: one.name, "component": "slo"},
+        labels={catalog.SLO_LABEL: one.name, "component": "slo", **_scaling(one, window)},
         trials=(burn_trial.trial(one, window, slo),),
     )

@@ -15,6 +15,7 @@ from lightmeter.catalog import Dcgm, GpuState, Throttle
 
 _GPU = {"gpu": "0", "UUID": "GPU-1"}
 _HOST = _GPU | {"Hostname": "node1"}
+_NODE = {"instance": "node1:9400"}
 _MIB = 2**20
 _PEAK_WINDOW = "60s"
 _STALE_SECONDS = 30
@@ -63,7 +64,8 @@ def _down() -> Alert:
 
 
 def _gone() -> Alert:
-    by, age = "UUID, gpu", series(Dcgm.GPU_TEMP.value)
+    by, age = "instance, UUID, gpu", series(Dcgm.GPU_TEMP.value)
+    there = series(Dcgm.GPU_TEMP.value, **_HOST, **_NODE)
     return Alert(
         name="LightmeterGpuGone",
         severity=Severity.PAGE,
@@ -75,9 +77,9 @@ def _gone() -> Alert:
         panel=catalog.GPU_HEALTH,
         labels={"component": "gpu", "cause": "gpu"},
         trials=(Trial(
-            bad={theirs(Dcgm.GPU_TEMP): "50x10 stale _x10 50x20"},
-            calm={theirs(Dcgm.GPU_TEMP): "50x10 stale _x1 50x30"},
-            fires="18m", over="30m", labels=_GPU,
+            bad={there: "50x10 stale _x10 50x20"},
+            calm={there: "50x10 stale _x1 50x30"},
+            fires="18m", over="30m", labels=_GPU | _NODE,
             says="GPU 0 (GPU-1) was there within the last hour and is not on any exporter's page now.",
         ),),
     )  # fmt: skip

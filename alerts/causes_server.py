@@ -181,7 +181,7 @@ def _missing(by: str) -> Alert:
         first="Open Prometheus's targets: is the server down, its metrics port unreachable, or its label changed?",
         then=("Scaling down is held while this fires.",),
         panel=catalog.TARGETS,
-        labels={"component": "server", "scaling": "freeze"},
+        labels={"component": "server", catalog.SCALING_LABEL: catalog.Scaling.FREEZE},
         trials=(Trial(
             bad={shop(catalog.IN_FLIGHT): "0x10 stale _x18 0x20"},
             calm={shop(catalog.IN_FLIGHT): "0x10 stale _ 0x30"},

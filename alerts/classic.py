@@ -154,7 +154,7 @@ def _up(by: str) -> Alert:
         meaning="The article's rule. On a production trace mean latency falls when load grows, so this rule is true nearly always.",
         first="Nothing: it is for the scaler's policy `classic`.",
         panel=catalog.QUEUE,
-        labels={"component": "scaling", "action": "scale_up"},
+        labels={"component": "scaling", catalog.ACTION_LABEL: catalog.ScaleAction.UP},
         trials=(Trial(
             bad={shop(catalog.REQUEST_DURATION, "_sum", priority="interactive"): "0+20x20 400+1x20", shop(catalog.REQUEST_DURATION, "_count", priority="interactive"): "0+10x60"},
             calm={shop(catalog.REQUEST_DURATION, "_sum", priority="interactive"): "0+10x60", shop(catalog.REQUEST_DURATION, "_count", priority="interactive"): "0+10x60"},
@@ -173,7 +173,7 @@ def _down() -> Alert:
         meaning="The article's rule. On a production trace mean utilisation never reached 30 %, so this rule is true always.",
         first="Nothing: it is for the scaler's policy `classic`.",
         panel=catalog.GPU_UTILIZATION,
-        labels={"component": "scaling", "action": "scale_down"},
+        labels={"component": "scaling", catalog.ACTION_LABEL: catalog.ScaleAction.DOWN},
         trials=(Trial(
             bad={theirs(Dcgm.GPU_UTIL): "20x50 50x20"},
             calm={theirs(Dcgm.GPU_UTIL): "30x60"},

@@ -8,11 +8,12 @@ from lightmeter.catalog import Metric
 def series(metric: Metric | str, suffix: str = "", **labels: str | tuple[str, ...]) -> str:
     """Select a metric's series; a tuple of values means any of them, ``not_x`` none of them."""
     name = metric.name if isinstance(metric, Metric) else str(metric)
-    matchers = ",".join(_matcher(label, value) for label, value in labels.items())
+    matchers = ",".join(matcher(label, value) for label, value in labels.items())
     return f"{name}{suffix}" + (f"{{{matchers}}}" if matchers else "")
 
 
-def _matcher(label: str, value: str | tuple[str, ...]) -> str:
+def matcher(label: str, value: str | tuple[str, ...]) -> str:
+    """Write one condition on a label, as Prometheus and Alertmanager read it."""
     negative, label = label.startswith("not_"), label.removeprefix("not_")
     if isinstance(value, str):
         return f'{label}{"!=" if negative else "="}"{value}"'

@@ -1,8 +1,30 @@
-"""The scaler's metrics."""
+"""The scaler's metrics, and the words by which alerts reach it."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from lightmeter.catalog.metric import COLD_START_BUCKETS, C, G, H, metric
+
+
+SCALING_LABEL = "scaling"
+"""On an alert that the scaler has to know of."""
+ACTION_LABEL = "action"
+"""On an alert of the pack `classic`, whose rules scale by themselves."""
+
+
+class Scaling(StrEnum):
+    """What an alert may do to the scaler: keep up a floor, or keep it from scaling down."""
+
+    RAISE = "raise"
+    FREEZE = "freeze"
+
+
+class ScaleAction(StrEnum):
+    """What an alert of the pack `classic` asks for: one replica more, or one less."""
+
+    UP = "scale_up"
+    DOWN = "scale_down"
 
 
 # fmt: off
