@@ -48,7 +48,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
-        raise port_error(host, port, "port", error) from error
+        raise port_error(host, port, "--port", error) from error
 
 
 @dataclass(eq=False)

@@ -46,7 +46,7 @@ def serve(settings: Serve, tell: Callable[[str], None], environ: Mapping[str, st
     model = model_name(settings.model)
     connections.allow_many()
     with (
-        listen(settings.host, settings.port, "port") as sock,
+        listen(settings.host, settings.port, "--port") as sock,
         contextlib.closing(Parts.open(settings, model, environ)) as parts,
         _metrics(settings, parts.registry) as metrics_port,
     ):
@@ -93,7 +93,7 @@ def listen(host: str, port: int, option: str) -> socket.socket:
 def _metrics(settings: Serve, registry: CollectorRegistry) -> Iterator[int]:
     """Serve /metrics; yield the port."""
     with (
-        listen(settings.host, settings.metrics_port, "metrics-port") as sock,
+        listen(settings.host, settings.metrics_port, "--metrics-port") as sock,
         serving(sock, registry),
     ):
         yield sock.getsockname()[1]

@@ -126,5 +126,5 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def port_error(host: str, port: int, option: str, error: OSError) -> PortError:
     """Say why an address cannot be listened on, and which option would help."""
     at_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
-    advice = f"give another --{option}, or 0 for a free one" if at_port else "give another --host"
+    advice = f"give another {option}, or 0 for a free one" if at_port else "give another --host"
     return PortError(f"address {host}:{port} {explain(error)}; {advice}")

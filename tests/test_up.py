@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 
+from exporter.exposition import TEXT
+from lightmeter import catalog
 from lightmeter.history import History
 from support.cli import clean_environment
+from support.fleet import parse, values
 from support.ports import default_ports
 from support.server import eventually
 
@@ -25,17 +31,18 @@ def start(data: Path, *options: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def wait_for(process: subprocess.Popen[str], pattern: str) -> None:
-    """Read the output up to a line with the pattern; fail where it ends without one."""
-    assert any(re.search(pattern, line) for line in process.stdout or ())
+def wait_for(process: subprocess.Popen[str], pattern: str) -> str:
+    """Read the output up to a line with the pattern and return it; fail where there is none."""
+    lines = []
+    for line in process.stdout or ():
+        lines.append(line)
+        if re.search(pattern, line):
+            return "".join(lines)
+    raise AssertionError("".join(lines))
 
 
 def free_ports() -> list[str]:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as one,
-        socket.create_server(("127.0.0.1", 0)) as two,
-    ):
-        return ["--port", str(one.getsockname()[1]), "--metrics-port", str(two.getsockname()[1])]
+    return ["--port", "0", "--metrics-port", "0", "--exporter-port", "0"]
 
 
 def test_whole(tmp_path: Path) -> None:
@@ -82,17 +89,24 @@ def test_only_this_run(tmp_path: Path) -> None:
 
 
 def test_interrupt(tmp_path: Path) -> None:
-    """One Ctrl-C ends everything, prints the plan, and leaves no process behind."""
+    """One Ctrl-C ends everything, prints the plan, and leaves no process behind.
+
+    Until then GPUs and host are exported as well; without a driver that is the host.
+    """
     with start(
         tmp_path, *free_ports(), "--model", "still", "--duration", "300", "--load", "10"
     ) as process:
-        wait_for(process, "requests answered")
+        told = wait_for(process, "requests answered")
+        page = told.partition("GPUs and host")[2].split()[0]
+        exported = parse(httpx.get(page, trust_env=False).text, TEXT)
         family = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
 
     assert 0 == process.returncode
     assert "The cost plan of what was just seen" in out
+    assert values(exported, catalog.NODE_CPU, mode="idle")
+    assert values(exported, catalog.GPU_UP)
     assert family
     assert eventually(lambda: not any(child.is_running() for child in family))
 
@@ -108,25 +122,37 @@ def test_killed(tmp_path: Path) -> None:
     assert eventually(lambda: not any(child.is_running() for child in family))
 
 
+@contextlib.contextmanager
+def taken(port: int) -> Iterator[None]:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # something else has it already, which serves as well
+            other.bind(("127.0.0.1", port))
+            other.listen()
+        yield
+
+
 def test_default_port_taken(tmp_path: Path) -> None:
     """A default port that is taken is replaced by a free one, and said."""
     with default_ports():
-        with socket.socket() as other:
-            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                other.bind(("127.0.0.1", 7860))
-                other.listen()
-            except OSError:  # something else has it already, which serves as well
-                pass
-            with start(tmp_path, "--model", "still", "--duration", "1") as process:
-                out, err = process.communicate(timeout=60)
+        with (
+            taken(7860),
+            taken(9400),
+            start(tmp_path, "--model", "still", "--duration", "1") as process,
+        ):
+            out, err = process.communicate(timeout=60)
 
         assert 0 == process.returncode, err
-        assert re.search(r"port 7860 is taken, using \d+ for --port", out)
+        assert re.search(r"port 7860 is taken, using \d+ for --port\n", out)
+        assert re.search(r"port 9400 is taken, using (\d+) for --exporter-port\n", out)
 
 
 def test_no_load(tmp_path: Path) -> None:
-    """Without any request there is nothing to plan, which is said and is no failure."""
+    """Without any request there is nothing to plan, which is said and is no failure.
+
+    Nor is an exporter that cannot start, of which the reason is said.
+    """
+    (tmp_path / "lightmeter.toml").write_text("[export]\nweb_config = 'web.yml'\n")
     with start(
         tmp_path, *free_ports(), "--model", "still", "--duration", "1", "--load", "0"
     ) as process:
@@ -134,6 +160,7 @@ def test_no_load(tmp_path: Path) -> None:
 
     assert 0 == process.returncode, err
     assert "No plan:" in out
+    assert re.search(r"GPUs and host +none: .*web\.yml.* does not exist", out)
 
 
 def test_bad_model(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The server as a child process of ``lightmeter up``, which never outlives it."""
+"""A command of ours as a child process of ``lightmeter up``, which never outlives it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from lightmeter import logs
 from lightmeter.configuration import PREFIX, variable
 from lightmeter.errors import InputError, ServerError, explain, port_error
-from lightmeter.settings import Serve
+from lightmeter.section import Section
 
 
 _PR_SET_PDEATHSIG = 1
@@ -25,30 +26,30 @@ _GRACE_SECONDS = 60.0
 
 
 class Child:
-    """``lightmeter serve`` with these settings, its output in a log file."""
+    """``lightmeter serve`` or ``export`` with these settings, its output in a log file."""
 
-    def __init__(self, settings: Serve) -> None:
-        """Start the server.
+    def __init__(self, command: str, settings: Section, logs: Path) -> None:
+        """Start it.
 
         Raises:
             InputError: the log cannot be written.
         """
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        self.log = settings.data / "logs" / f"serve-{stamp}-{os.getpid()}.log"
+        self.log = logs / f"{command}-{stamp}-{os.getpid()}.log"
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             output = self.log.open("wb")
         except OSError as error:
             raise InputError(
-                f"data folder {str(settings.data)!r} {explain(error)}; name another with --data"
+                f"data folder {str(logs.parent)!r} {explain(error)}; name another with --data"
             ) from error
         with output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "lightmeter.cli", "serve"],
+            self._process = subprocess.Popen(  # noqa: S603  (ourselves)
+                [sys.executable, "-P", "-m", "lightmeter.cli", command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_environment(settings),
+                env=_environment(command, settings),
                 start_new_session=True,  # Ctrl-C is ours to handle
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  (no threads yet)
             )
@@ -62,11 +63,30 @@ class Child:
         code = self._process.poll()
         if code is None:
             return
-        lines = self.log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
-        message = lines[-1].removeprefix("lightmeter: ")
         if code == InputError.exit_code:
-            raise InputError(message)
-        raise ServerError(f"the server ended with code {code}: {message}; its log is {self.log}")
+            raise InputError(self.last_words)
+        raise ServerError(
+            f"the server ended with code {code}: {self.last_words}; its log is {self.log}"
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has."""
+        return self._process.poll() is not None
+
+    @property
+    def last_words(self) -> str:
+        """The last line of its log."""
+        lines = self._said() or ["it said nothing"]
+        return lines[-1].removeprefix("lightmeter: ")
+
+    def address(self, name: str) -> str | None:
+        """Return the address that it has told under a name; None until then."""
+        told = (line.split() for line in self._said())
+        return next((words[-1] for words in told if words[:1] == [name]), None)
+
+    def _said(self) -> list[str]:
+        return self.log.read_text(errors="replace").strip().splitlines()
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +97,7 @@ class Child:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Ask the server to finish what it does, and wait for it."""
+        """Ask it to finish what it does, and wait for it."""
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(_GRACE_SECONDS)
@@ -86,10 +106,10 @@ class Child:
             self._process.wait()
 
 
-def _environment(settings: Serve) -> dict[str, str]:
+def _environment(section: str, settings: Section) -> dict[str, str]:
     """Hand the settled values over as variables; ours are the only ones that count."""
     settled = settings.model_dump(exclude_none=True)
-    values = {variable("serve", key): str(value) for key, value in settled.items()}
+    values = {variable(section, key): str(value) for key, value in settled.items()}
     values[variable("log", "format")] = logs.form()
     return {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)} | values
 

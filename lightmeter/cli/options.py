@@ -24,26 +24,27 @@ history_option = click.option(
 )
 
 
-def settings_options(kind: type[Section], *only: str) -> Callable[[F], F]:
-    """Add an option for each setting of a section, or for those named."""
+def settings_options(kind: type[Section], *only: str, prefix: str = "") -> Callable[[F], F]:
+    """Add an option for each setting of a section, or for those named; their keys get the prefix."""
     section = next(name for name, known in SECTIONS.items() if known is kind)
 
     def decorate(function: F) -> F:
         for key in reversed(only or tuple(kind.model_fields)):
-            function = _option(section, kind, key)(function)
+            function = _option(section, kind, key, prefix)(function)
         return function
 
     return decorate
 
 
-def _option(section: str, kind: type[Section], key: str) -> Callable[[F], F]:
+def _option(section: str, kind: type[Section], key: str, prefix: str) -> Callable[[F], F]:
     field = kind.model_fields[key]
-    flag = key.replace("_", "-")
+    name = prefix + key
+    flag = name.replace("_", "-")
     names = [f"--{flag}", *ALIASES.get((section, key), ())]
     note = f"{field.description}  [default: {shown(field.default)}; env: {variable(section, key)}]"
     if field.annotation is bool:
-        return click.option(f"--{flag}/--no-{flag}", key, default=None, help=note)
-    return click.option(*names, key, metavar=_metavar(key, field.annotation), help=note)
+        return click.option(f"--{flag}/--no-{flag}", name, default=None, help=note)
+    return click.option(*names, name, metavar=_metavar(key, field.annotation), help=note)
 
 
 def _metavar(key: str, annotation: Any) -> str:

@@ -1,4 +1,4 @@
-"""``lightmeter up``: server, load, live figures, and the cost plan of what was seen."""
+"""``lightmeter up``: exporter, server, load, live figures, and the cost plan of what was seen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,24 +21,30 @@ from lightmeter.cli import live
 from lightmeter.cli.child import Child, free_port
 from lightmeter.cli.options import as_json, settings_options, settle, sources
 from lightmeter.cli.plan_ import check_plan, make_plan, show_plan
-from lightmeter.configuration import resolve
+from lightmeter.configuration import S, Value, resolve
 from lightmeter.errors import HistoryError, PlanError, ServerError
 from lightmeter.settings import Plan, Serve, Up
+from lightmeter.settings_export import Export
 from lightmeter.units import show_duration, url
 
 
 SECONDS_WITHOUT_TERMINAL = 60.0
 REFRESH_SECONDS, LINE_SECONDS = 1.0, 10.0
+LOOK_SECONDS = 0.1
+EXPORTER_SECONDS = 10.0
+"""How long the exporter may take to start before we go on without its address."""
+_EXPORTER = "exporter_"
 _SERVE = ("model", "data", "host", "port", "metrics_port", "workers", "device")
 
 
 @click.command("up")
 @settings_options(Up)
 @settings_options(Serve, *_SERVE)
+@settings_options(Export, "port", prefix=_EXPORTER)
 @as_json
 @click.pass_context
 def command(ctx: click.Context, /, as_json: bool, **options: Any) -> None:  # noqa: FBT001
-    """Run everything on this machine: serve, drive a light load, meter, and plan at the end.
+    """Run everything on this machine: serve, drive a light load, meter server, GPUs and host, and plan at the end.
 
     Runs until Ctrl-C, or 60 s where there is no terminal, and then prints the cost plan of what it
     has just seen. A default port that is taken is replaced by a free one.
@@ -55,9 +61,14 @@ def command(ctx: click.Context, /, as_json: bool, **options: Any) -> None:  # no
     def tell(text: str) -> None:
         click.echo(text, err=as_json)
 
-    serve = _with_free_ports(ctx, options, tell)
+    ports = _Ports(ctx, tell)
+    serve = ports.settle(Serve, options, "port", "metrics_port")
+    export = ports.settle(Export, options, "port", prefix=_EXPORTER)
+    if not serve.exporter_url and not export.web_config:
+        address = f"{url(export.host, export.port)}/metrics"
+        serve = serve.model_copy(update={"exporter_url": address})
     began = datetime.now(UTC)
-    _run(up, serve, tell)
+    _run(up, serve, export, tell)
     out = serve.data / "report"
     document: dict[str, Any] | None
     try:
@@ -72,28 +83,37 @@ def command(ctx: click.Context, /, as_json: bool, **options: Any) -> None:  # no
         show_plan(document, out)
 
 
-def _with_free_ports(
-    ctx: click.Context, options: dict[str, Any], tell: Callable[[str], None]
-) -> Serve:
-    """Settle the server, moving ports that nobody asked for out of the way of other programs.
+class _Ports:
+    """Moves ports that nobody asked for out of the way of other programs, and of each other."""
 
-    Raises:
-        PortError: a port that was asked for is taken.
-    """
-    given = {key: options.get(key) for key in Serve.model_fields}
-    serve, values = resolve(Serve, sources(ctx), given)
-    moved: dict[str, int] = {}
-    for value in values:
-        if value.key not in ("port", "metrics_port"):
-            continue
-        name = value.key.replace("_", "-")
+    def __init__(self, ctx: click.Context, tell: Callable[[str], None]) -> None:
+        self._ctx = ctx
+        self._tell = tell
+        self._taken: list[int] = []
+
+    def settle(self, kind: type[S], options: Mapping[str, Any], *ports: str, prefix: str = "") -> S:
+        """Settle a section whose options bear a prefix.
+
+        Raises:
+            PortError: a port that was asked for is taken.
+        """
+        given = {key: options.get(prefix + key) for key in kind.model_fields}
+        settled, values = resolve(kind, sources(self._ctx), given)
+        host = str(settled.model_dump()["host"])
+        moved = {
+            value.key: self._port(host, value, prefix) for value in values if value.key in ports
+        }
+        return settled.model_copy(update=moved)
+
+    def _port(self, host: str, value: Value, prefix: str) -> int:
+        option = "--" + (prefix + value.key).replace("_", "-")
         port = free_port(
-            serve.host, value.value, name, move=value.origin == "default", taken=moved.values()
+            host, value.value, option, move=value.origin == "default", taken=self._taken
         )
-        moved[value.key] = port
+        self._taken.append(port)
         if value.value not in (port, 0):
-            tell(f"port {value.value} is taken, using {port} for --{name}")
-    return serve.model_copy(update=moved)
+            self._tell(f"port {value.value} is taken, using {port} for {option}")
+        return port
 
 
 @dataclass(frozen=True)
@@ -102,16 +122,25 @@ class _Addresses:
     metrics: str
 
 
-def _run(up: Up, serve: Serve, tell: Callable[[str], None]) -> None:
+def _run(up: Up, serve: Serve, export: Export, tell: Callable[[str], None]) -> None:
     endless = up.duration == 0 and sys.stdin.isatty() and sys.stdout.isatty()
     seconds = float("inf") if endless else up.duration or SECONDS_WITHOUT_TERMINAL
     addresses = _Addresses(
         url(serve.host, serve.port), f"{url(serve.host, serve.metrics_port)}/metrics"
     )
-    began = time.monotonic()
-    with Child(serve) as child:
+    began, logs = time.monotonic(), serve.data / "logs"
+    with Child("export", export, logs) as exporter, Child("serve", serve, logs) as child:
         asyncio.run(
-            _session(up, serve, child, addresses=addresses, seconds=seconds, began=began, tell=tell)
+            _session(
+                up,
+                serve,
+                child,
+                exporter=exporter,
+                addresses=addresses,
+                seconds=seconds,
+                began=began,
+                tell=tell,
+            )
         )
 
 
@@ -120,6 +149,7 @@ async def _session(
     serve: Serve,
     child: Child,
     *,
+    exporter: Child,
     addresses: _Addresses,
     seconds: float,
     began: float,
@@ -133,10 +163,12 @@ async def _session(
         await _until_ready(client, child, addresses, stop)
         if stop.is_set():
             return
+        machine = await _machine(exporter)
         until = "Ctrl-C" if math.isinf(seconds) else f"{show_duration(seconds)} have passed"
         tell(
             f"\nReady after {time.monotonic() - began:.1f} s. "
-            f"Runs until {until}, then prints the cost plan.\n{_table(serve, addresses, child)}\n"
+            f"Runs until {until}, then prints the cost plan.\n"
+            f"{_table(serve, addresses, child, machine)}\n"
         )
         async with _load(addresses.api, up.load, stop):
             await _show(client, child, addresses, stop=stop, seconds=seconds, tell=tell)
@@ -153,16 +185,29 @@ async def _until_ready(
             with contextlib.suppress(httpx.TransportError):
                 if (await client.get(f"{addresses.api}/readyz")).is_success:
                     return
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(LOOK_SECONDS)
 
 
-def _table(serve: Serve, addresses: _Addresses, child: Child) -> str:
+async def _machine(exporter: Child) -> str:
+    """Say where the exporter's metrics are, or why they are nowhere; we do without."""
+    for _ in range(round(EXPORTER_SECONDS / LOOK_SECONDS)):
+        if exporter.ended:
+            return f"none: {exporter.last_words}; its log is {exporter.log}"
+        address = exporter.address("metrics")
+        if address:
+            return address
+        await asyncio.sleep(LOOK_SECONDS)
+    return f"not yet; the exporter's log is {exporter.log}"
+
+
+def _table(serve: Serve, addresses: _Addresses, child: Child, machine: str) -> str:
     rows = (
         ("web page", f"{addresses.api}/"),
         ("API", f"{addresses.api}/v1/images/generations"),
         ("API reference", f"{addresses.api}/openapi.json"),
         ("ready?", f"{addresses.api}/readyz"),
         ("metrics", addresses.metrics),
+        ("GPUs and host", machine),
         ("usage history", str(serve.data / "history")),
         ("server log", str(child.log)),
     )
