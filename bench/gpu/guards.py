@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,33 @@ def guards(place: Place) -> Iterator[Line]:
         yield missed("broken pictures are not told from sound ones")
     if not np.array_equal(before.pixels, place.make(job).pixels):
         yield missed("with the weights as they were the picture is another")
+    yield from _half(place)
     yield from _cost(place)
+
+
+def _half(place: Place) -> Iterator[Line]:
+    """Run the transformer in FP16, as this model must not be, with weights that grow until it overflows."""
+    import torch
+
+    job, kind = place.job(place.side(512), forwards=2), place.pipe.transformer.dtype
+    place.pipe.transformer.to(torch.float16)
+    try:
+        yield {"weights": "in FP16", "told": _told(place, job)}
+        weight = next(iter(place.pipe.transformer.all_final_layer.values())).linear.weight
+        for power in (4, 8, 12, 16):
+            with _changed(weight, partial(weight.mul_, 2.0**power)):
+                told = _told(place, job)
+            yield {"weights": f"in FP16, the last layer's times 2^{power}", "told": told}
+            if Anomaly.NAN in told:
+                return
+        yield missed("FP16 never overflowed")
+    finally:
+        place.pipe.transformer.to(kind)
+
+
+def _told(place: Place, job: Job) -> str:
+    made = place.make(job)
+    return ", ".join(examine(made.pixels[0], nan=made.nan[0]).anomalies) or "nothing"
 
 
 @contextlib.contextmanager

@@ -29,6 +29,7 @@ def memory(place: Place) -> Iterator[Line]:
         for images in IMAGES:
             yield from _shape(place, model, side, images)
     yield from _too_large(place, loaded.memory_base_bytes)
+    yield from _slices(place, model)
 
 
 def _shape(place: Place, model: MemoryModel, side: int, images: int) -> Iterator[Line]:
@@ -52,6 +53,26 @@ def _shape(place: Place, model: MemoryModel, side: int, images: int) -> Iterator
     }
     if abs(error) > MOST_ERROR:
         yield missed(f"{images} of {side}x{side}: foretold {error:+.1%} from the peak")
+
+
+def _slices(place: Place, model: MemoryModel) -> Iterator[Line]:
+    """Give the process as much of the device as the model foretells for a shape, and make it there."""
+    import torch
+
+    _, total = torch.cuda.mem_get_info()
+    for side in SIDES:
+        slice_bytes = round(model.predict(Shape.of(side, side, 1)) * (1 + MOST_ERROR))
+        torch.cuda.empty_cache()
+        torch.cuda.set_per_process_memory_fraction(min(1.0, slice_bytes / total))
+        line: Line = {"side": side, "batch": 1, "slice, GiB": slice_bytes / GIB, "slices on this card": total // slice_bytes}  # fmt: skip
+        try:
+            place.make(place.job(side, forwards=1))
+            yield line | {"peak, GiB": "fits its slice"}
+        except OutOfMemory:
+            yield line | {"peak, GiB": "does not fit its slice"}
+            yield missed(f"{side}x{side} does not fit a slice of {slice_bytes / GIB:.1f} GiB")
+        finally:
+            torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 def _too_large(place: Place, base: int) -> Iterator[Line]:

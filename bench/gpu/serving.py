@@ -22,7 +22,8 @@ _START_SECONDS = 180.0
 
 
 OURS, USUAL = "lightmeter", "lock server"
-SIDE = 512
+SIDE, LARGE = 512, 1024
+MOST_SECONDS = 1.0
 SECONDS = {OURS: 10.0, USUAL: 8.0}
 BATCHES = 5
 """Of the bare loop."""
@@ -36,6 +37,8 @@ def server(place: Place) -> Iterator[Line]:
         with start(place) as url:
             found[name] = _fill(place, url, SECONDS[name] if place.cuda else 1.0)
             yield {"server": name, **found[name]}
+            if name == OURS:
+                yield from _one_client(place, url)
     bare = _bare(place)
     yield {"server": f"bare loop, batches of {BATCH}", "pictures/s": bare}
     ours, usual = found[OURS], found[USUAL]
@@ -52,12 +55,24 @@ def server(place: Place) -> Iterator[Line]:
         yield missed(f"p95 {ours['p95 s']:.2f} s, the lock server's {usual['p95 s']:.2f} s")
 
 
-def _fill(place: Place, url: str, seconds: float) -> Mapping[str, float]:
+def _one_client(place: Place, url: str) -> Iterator[Line]:
+    """Ask for large pictures, one after the other: from the request to the whole PNG."""
+    alone = _fill(place, url, 6.0 if place.cuda else 1.0, side=LARGE, clients=1)
+    yield {"server": f"{OURS}, {place.side(LARGE)}x{place.side(LARGE)}, one client", **alone}
+    if place.cuda and alone["p50 s"] > MOST_SECONDS:
+        yield missed(
+            f"{LARGE}x{LARGE} takes {alone['p50 s']:.2f} s from end to end, {MOST_SECONDS:g} s is asked for"
+        )
+
+
+def _fill(
+    place: Place, url: str, seconds: float, *, side: int = SIDE, clients: int = CLIENTS
+) -> Mapping[str, float]:
     """Keep a server full with our own load client."""
-    side = place.side(SIDE)
+    side = place.side(side)
     _, out = common.run(
         sys.executable, "-P", "-m", "lightmeter.cli", "load", "--url", url, "--json",
-        "--concurrency", str(CLIENTS), "--duration", f"{seconds}s", "--warmup", "8",
+        "--concurrency", str(clients), "--duration", f"{seconds}s", "--warmup", str(max(2, clients // 2)),
         "--shape", f"{side}x{side}:{place.forwards}", "--picture-seeds",
     )  # fmt: skip
     result = json.loads(out)
