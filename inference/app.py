@@ -20,7 +20,6 @@ from inference import (
     routes_page,
     routes_store,
 )
-from inference.bodies import BodyTooLarge, BodyTooSlow
 from inference.contract import Described
 from inference.feedback import Feedback, UnknownRequest
 from inference.job import Problem
@@ -34,6 +33,7 @@ from inference.shots import Spoiled
 from inference.store import UnknownPicture
 from inference.tickets import Refused
 from inference.tracing import Tracer
+from lightmeter.bodies import BodyTooLarge, BodyTooSlow
 from lightmeter.catalog import ShedReason
 from lightmeter.errors import HistoryError, LightmeterError, StoreError, WorkerError
 

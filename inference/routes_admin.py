@@ -10,12 +10,12 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from inference import bodies
 from inference.contract import READING, LimitsAnswer, WorkerFacts, WorkersAnswer, route
 from inference.limits import LimitsChange
 from inference.orders import InvalidRequest, explained
 from inference.pool import MOST_WORKERS
 from inference.service import ImageService
+from lightmeter import bodies
 
 
 def add(app: FastAPI, service: ImageService) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 
-from inference import bodies
 from inference.contract import READING, RatingAnswer, route
 from inference.feedback import Feedback, RatingRequest
 from inference.service import ImageService
+from lightmeter import bodies
 
 
 _WRONG = (401, 404, *READING, 503, 504)

@@ -16,15 +16,16 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from inference import answers, bodies, links
+from inference import answers, links
 from inference.answers import Made
-from inference.bodies import BodyTooLarge, BodyTooSlow
 from inference.contract import MAKING, Event, PicturesAnswer, route
 from inference.keys import Forbidden
 from inference.orders import ImageRequest
 from inference.passing import PASSAGE
 from inference.service import ImageService
 from inference.visit import Caller
+from lightmeter import bodies
+from lightmeter.bodies import BodyTooLarge, BodyTooSlow
 from lightmeter.catalog import Outcome
 from lightmeter.errors import LightmeterError
 

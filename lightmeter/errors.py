@@ -10,6 +10,7 @@
     │   ├── HistoryError      usage history that is missing, unreadable or wrong
     │   ├── WebConfigError    a web configuration file that cannot be used
     │   ├── RuleError         objectives or rules that cannot be used
+    │   ├── WebhookError      a message of Alertmanager that cannot be read
     │   ├── PriceError        a price table or SKU that cannot be used
     │   └── PlanError         a question that the planner cannot answer as asked
     └── OutsideError          exit code 3: something outside failed
@@ -62,6 +63,10 @@ class WebConfigError(InputError):
 
 class RuleError(InputError):
     """Objectives or rules cannot be used."""
+
+
+class WebhookError(InputError):
+    """A message of Alertmanager cannot be read."""
 
 
 class PriceError(InputError):

@@ -77,6 +77,10 @@ SCALER = {
     "lightmeter_signal_age_seconds": ["signal"],
     "lightmeter_cold_start_seconds": [],
 }
+WEBHOOK = {
+    "lightmeter_scaler_webhook_posts_total": ["result"],
+    "lightmeter_scaler_webhook_alerts_total": ["result"],
+}
 DCGM = (
     "DCGM_FI_DEV_GPU_UTIL",
     "DCGM_FI_DEV_FB_USED",
@@ -92,7 +96,7 @@ CONTRACT = {
     for leading, names in (
         (("service", "model"), SERVER),
         (("gpu", "UUID"), EXPORTER),
-        ((), SELF),
+        ((), SELF | WEBHOOK),
         (("target",), SCALER),
     )
     for name, labels in names.items()

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from inference.bodies import BODY_SECONDS
 from lightmeter import catalog
+from lightmeter.bodies import BODY_SECONDS
 from support.server import HALF, Server, eventually
 
 

@@ -6,17 +6,24 @@ import json
 import socket
 import subprocess
 import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import uvicorn
+from prometheus_client import CollectorRegistry
 
 from alerts import packs
+from alerts.levels import Bounds, Level
 from alerts.objectives import Slo
 from alerts.render import labels, said
 from alerts.rule import Alert
+from alerts.webhook import PATH, Webhook
+from lightmeter.catalog import Metric
+from lightmeter.errors import OutsideError
 from support.debian import need
 from support.server import eventually
 
@@ -143,3 +150,41 @@ class Taker:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+class Hook:
+    """Our webhook in a real server on a free port, and a holder that keeps what it is given."""
+
+    def __init__(self, bounds: Bounds, token_file: Path | None, clock: Callable[[], float] = time.time) -> None:  # fmt: skip
+        self.registry = CollectorRegistry()
+        self.held: list[tuple[Level, ...]] = []
+        self.refuses = False
+        self.webhook = Webhook(self, bounds=bounds, token_file=token_file, registry=self.registry, clock=clock)  # fmt: skip
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}{PATH}"
+        self._server = uvicorn.Server(uvicorn.Config(self.webhook.app, lifespan="off", log_config=None))  # fmt: skip
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],))
+
+    def hold(self, levels: tuple[Level, ...]) -> None:
+        """Keep them."""
+        if self.refuses:
+            raise OutsideError("the scaler is not ready")
+        self.held.append(levels)
+
+    def names(self) -> list[str]:
+        """List the alerts that hold, as they were handed over last."""
+        return [level.labels["alertname"] for level in self.held[-1]] if self.held else []
+
+    def count(self, metric: Metric, result: str) -> float:
+        """Read a counter."""
+        return self.registry.get_sample_value(metric.name, {"result": result}) or 0.0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert eventually(lambda: self._server.started)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from fastapi import Request
+from starlette.requests import Request
 
 from lightmeter.errors import InputError
 
