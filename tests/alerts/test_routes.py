@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -18,11 +19,13 @@ from alerts.render import labels
 from alerts.routes import Pace, Routing
 from alerts.rule import Alert, Severity
 from lightmeter import catalog
+from lightmeter.units import parse_duration
 from support.alerting import Alertmanager, Taker, every_alert, told, write
 from support.debian import need
 from support.server import eventually
 
 
+ROOT = Path(__file__).parents[2]
 SLO = Slo()
 AT_ONCE = Pace("0s", "1s", "1h")
 
@@ -232,3 +235,23 @@ def heard(taker: Taker, path: str) -> list[tuple[str, str]]:
 def test_lapse() -> None:
     """What is repeated every five minutes is not given up before six."""
     assert 360.0 == Routing().scaler.lapse_seconds
+
+
+def test_docs() -> None:
+    """The page on alerts has the table of inhibitions and the paces as they are."""
+    page = (ROOT / "docs" / "alerts.md").read_text()
+
+    assert inhibit.markdown(SLO) in page
+    paces = {"pages": "30 s | 5 min | 4 h", "tickets": "5 min | 1 h | 1 day", "scaler": "5 s | 15 s | 5 min"}  # fmt: skip
+    for name, said in paces.items():
+        pace: Pace = getattr(Routing(), name)
+        assert parsed(said) == [parse_duration(one) for one in (pace.wait, pace.interval, pace.repeat)]  # fmt: skip
+        assert re.search(rf"\| `{name}`.* \| {re.escape(said)} \|", page), name
+    assert "lapses after six minutes" in page
+
+
+def parsed(said: str) -> list[float]:
+    units = {" s": "s", " min": "m", " h": "h", " day": "d"}
+    for long, short in units.items():
+        said = said.replace(long, short)
+    return [parse_duration(one) for one in said.split(" | ")]
