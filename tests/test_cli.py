@@ -288,11 +288,13 @@ def test_doctor_says_no(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('broken on purpose')")
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = str(busy.getsockname()[1])
-        ran = lightmeter("doctor", cwd=tmp_path, PYTHONPATH=".", LIGHTMETER_SERVE_PORT=port)
+        ports = {"LIGHTMETER_SERVE_PORT": port, "LIGHTMETER_EXPORT_PORT": port}
+        ran = lightmeter("doctor", cwd=tmp_path, PYTHONPATH=".", **ports)
 
     assert (1, "") == (ran.code, ran.err)
     assert (
         "\nfail  torch: does not import (ImportError: broken on purpose)\n      make env\n"
         in ran.out
     )
-    assert f"\nwarn  port {port}: taken" in ran.out
+    assert f"\nwarn  port {port}: taken, and --port would use it" in ran.out
+    assert f"\nwarn  port {port}: taken, and export --port would use it" in ran.out

@@ -10,6 +10,7 @@ import click
 from lightmeter import doctor
 from lightmeter.cli.options import as_json, settle
 from lightmeter.settings import Serve
+from lightmeter.settings_export import Export
 
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -28,7 +29,11 @@ def command(ctx: click.Context, /, as_json: bool) -> None:  # noqa: FBT001
     from planner import checks as planner
 
     settings = settle(ctx, Serve, {})
-    ports = {"--port": settings.port, "--metrics-port": settings.metrics_port}
+    ports = {
+        "--port": settings.port,
+        "--metrics-port": settings.metrics_port,
+        "export --port": settle(ctx, Export, {}).port,
+    }
     ground = doctor.ground_checks(settings.data, ports)
     findings = doctor.examine([*ground, *inference.checks(), *exporter.checks(), *planner.checks()])
     if as_json:

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import itertools
 import random
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -30,7 +31,10 @@ from inference.tickets import Answer, Batch, Ticket
 from inference.waiting import WaitingRoom
 from lightmeter import catalog
 from lightmeter.catalog import Priority, StopReason
+from lightmeter.history import History
 from lightmeter.settings import Serve
+from support.exporter import Exporter as Running
+from support.server import Server, eventually
 
 
 GPU, OTHER = "GPU-5fd4f087", "GPU-d99a0ad5"
@@ -410,3 +414,43 @@ async def _ridden(data: Path, registry: CollectorRegistry) -> list[Answer]:
     await make(Batch(tickets, StopReason.FULL), process, shared, place)
     await process.end()
     return [ticket.future.result() for ticket in tickets]
+
+
+ON_A_GPU = """#!{python}
+import dataclasses, sys
+from inference import still, worker
+load = still.load
+still.load = lambda setup: dataclasses.replace(load(setup), gpu_uuid={gpu!r})
+sys.argv[1:] = sys.argv[4:]
+worker.main()
+"""
+
+
+def test_own_exporter(tmp_path: Path) -> None:
+    """Beside our exporter the server tells each answer's energy, counts it, and keeps it in the history."""
+    worker = tmp_path / "worker"
+    worker.write_text(ON_A_GPU.format(python=sys.executable, gpu="GPU-demo-0"))
+    worker.chmod(0o755)
+    program = (
+        f"import sys; sys.executable = {str(worker)!r}\nfrom lightmeter.cli import main; main()"
+    )
+    answers = []
+
+    def told() -> bool:
+        answers.append(server.post(num_inference_steps=50).json()["usage"])
+        return "energy_joules" in answers[-1]
+
+    with (
+        Running("--demo", "--gpus", "1") as exporter,
+        Server(tmp_path, "--exporter-url", exporter.url, program=("-c", program)) as server,
+    ):
+        server.ready()
+        assert eventually(told)
+        counted = server.value(catalog.ENERGY)
+        kept = History(server.history).frame(["energy_joules"])["energy_joules"]
+
+    joules, seconds = answers[-1]["energy_joules"], answers[-1]["gpu_seconds"]
+    assert joules > 90 * 0.9 * seconds  # what the made-up GPU draws where it idles
+    assert joules == counted == pytest.approx(kept.iloc[-1])
+    assert kept.iloc[:-1].isna().all()
+    assert not any("energy is not known" in line for line in server.log)
