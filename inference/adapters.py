@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import textwrap
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from inference import loras
-from lightmeter.errors import WorkerError
+from lightmeter.errors import InputError, WorkerError
 
 
+_REASON_CHARS = 160
 _File = tuple[Path, int, int]
 """A file as it was: path, time of its last change in nanoseconds, size in bytes."""
 
@@ -37,8 +39,8 @@ class Adapters:
         """Make the next pictures with a LoRA, or with none; a scale of 0 is none, too.
 
         Raises:
-            WorkerError: it does not fit this model. The pipeline is as good as before.
-            InputError: it has gone, or is none.
+            InputError: it does not fit this model, has gone, or is none. WorkerError: there is no
+            memory for it. Either way the pipeline is as good as before.
         """
         if self._active:
             self._pipe.disable_lora()
@@ -63,6 +65,8 @@ class Adapters:
         return self._held[file]
 
     def _read(self, path: Path) -> str:
+        import torch
+
         adapter = f"lora{next(self._numbers)}"
         try:
             self._pipe.load_lora_weights(
@@ -74,12 +78,18 @@ class Adapters:
             )
         except (ValueError, RuntimeError, LookupError) as error:
             cause = error.__context__ or error  # diffusers may trip while it tidies up
-            raise WorkerError(f"lora {path.stem!r} does not fit this model: {cause}") from error
+            if isinstance(cause, torch.OutOfMemoryError):
+                raise WorkerError(f"there is no memory for lora {path.stem!r}") from error
+            raise _misfit(path, str(cause)) from error
         if not any(adapter in found for found in self._pipe.get_list_adapters().values()):
-            raise WorkerError(
-                f"lora {path.stem!r} does not fit this model: it has none of its layers"
-            )
+            raise _misfit(path, "it has none of its layers")
         return adapter
+
+
+def _misfit(path: Path, why: str) -> InputError:
+    """Say so in one line, although diffusers lists every layer."""
+    why = textwrap.shorten(why, _REASON_CHARS, placeholder=" ...")
+    return InputError(f"lora {path.stem!r} does not fit this model, it was made for another: {why}")
 
 
 @contextlib.contextmanager

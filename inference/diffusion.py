@@ -51,7 +51,7 @@ class DiffusionEngine:
 
         Raises:
             OutOfMemory: the batch does not fit; what it held is given back.
-            WorkerError: the LoRA does not fit the model.
+            InputError: the LoRA does not fit the model. WorkerError: there is no memory for it.
             Stopped: ``stop`` said so after a step. (The pipeline's own interrupt flag would skip
             the steps but still decode.)
         """

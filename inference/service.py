@@ -250,7 +250,11 @@ class ImageService:
         return answer
 
     async def _result(self, ticket: Ticket) -> Answer:
-        """Wait for the worker's answer, until the deadline or for as long as the client waits."""
+        """Wait for the worker's answer, until the deadline or for as long as the client waits.
+
+        Raises:
+            InvalidRequest, DoesNotFit, JobError: it says that there will be no picture.
+        """
         left = ticket.arrived + self.settings.deadline - time.monotonic()
         deadline = asyncio.get_running_loop().call_later(left, self._expire, ticket)
         try:
@@ -264,6 +268,8 @@ class ImageService:
         if kind == "oom":
             advice = "it does not fit the device's memory; ask for a smaller size or n"
             raise DoesNotFit(self.pool.misfit(ticket.job) or f"{advice} ({reason})")
+        if kind == "refused":  # a LoRA is the one thing that is looked at there
+            raise InvalidRequest("lora", str(reason))
         if kind == "error":
             _log.error("the model failed: %s", reason)
             raise JobError(f"the model could not make this picture ({reason})")

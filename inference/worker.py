@@ -22,6 +22,7 @@ from inference import coldstart, wire
 from inference.engine import Engine, Job, Loaded, OutOfMemory, Stopped
 from inference.setup import Setup
 from lightmeter import logs
+from lightmeter.errors import InputError
 
 
 _log = logging.getLogger(__name__)
@@ -132,6 +133,8 @@ def _answer(out: _Out, engine: Engine, jobs: list[Job], after_step: Callable[[],
         return out.send({"kind": "stopped", "gpu_seconds": error.gpu_seconds})
     except OutOfMemory as error:
         return out.send({"kind": "oom", "error": _one_line(error)})
+    except InputError as error:
+        return out.send({"kind": "refused", "error": " ".join(str(error).split())})
     except Exception as error:  # noqa: BLE001  (process edge: one bad job must not end the worker)
         _log.exception("the model failed")  # the API counts it; the trace is for who mends it
         return out.send({"kind": "error", "error": _one_line(error)})

@@ -14,6 +14,7 @@ from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
 
 from inference import loras, tinymodel, zimage
+from inference.adapters import Adapters
 from inference.engine import Job
 from inference.setup import Setup
 from lightmeter.errors import InputError, WorkerError
@@ -117,7 +118,7 @@ def test_leaves_no_trace(model: Path, folder: Path) -> None:
         paint(lora)
         assert same(base, paint())
     for lora in ("wide", "other"):
-        with pytest.raises(WorkerError, match=f"lora '{lora}' does not fit this model"):
+        with pytest.raises(InputError, match=f"lora '{lora}' does not fit this model"):
             paint(lora)
         assert same(base, paint())
 
@@ -143,6 +144,20 @@ def test_replaced_file(model: Path, tmp_path: Path) -> None:
     os.utime(tmp_path / "mine.safetensors", ns=(1, 1))
 
     assert not same(before, paint("mine"))
+
+
+class Full:
+    """A pipeline on a device that has no room left."""
+
+    def load_lora_weights(self, *_: object, **__: object) -> None:
+        """Fail as torch does."""
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+def test_no_memory(folder: Path) -> None:
+    """A LoRA for which there is no room is not said to be made for another model."""
+    with pytest.raises(WorkerError, match="there is no memory for lora 'ink'"):
+        Adapters(Full(), str(folder), 4).use("ink", 1.0)
 
 
 def test_names(folder: Path, tmp_path: Path) -> None:
@@ -219,11 +234,18 @@ def test_invalid(server: Server, field: str, body: dict[str, object]) -> None:
 
 
 def test_does_not_fit(server: Server) -> None:
-    """One made for another model is an error that says so, and the next picture is made."""
+    """One made for another model is the request's fault, in one line; the next picture is made."""
     refused, after = server.post(lora="wide"), server.post()
+    error = refused.json()["error"]
 
-    assert (503, 200) == (refused.status_code, after.status_code)
-    assert "lora 'wide' does not fit this model" in refused.json()["error"]["message"]
+    assert (422, 200) == (refused.status_code, after.status_code)
+    assert "lora" == error["param"]
+    assert error["message"].startswith(
+        "lora 'wide' does not fit this model, it was made for another: "
+    )
+    assert "size mismatch" in error["message"]
+    assert 1 == len(error["message"].splitlines())
+    assert len(error["message"]) < 250
 
 
 def test_none_offered(tmp_path: Path) -> None:
