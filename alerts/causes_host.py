@@ -5,6 +5,7 @@ from __future__ import annotations
 from alerts.promql import series
 from alerts.rule import Alert, Group, Severity, Trial
 from lightmeter import catalog
+from lightmeter.catalog import Dcgm
 
 
 _DISK = {"instance": "node1:9100", "device": "/dev/sda1", "fstype": "ext4", "mountpoint": "/data"}
@@ -19,23 +20,25 @@ def group() -> Group:
 
 
 def _exporter() -> Alert:
-    there = series(catalog.SCRAPES)
+    known = (series(catalog.SCRAPES), series(Dcgm.GPU_TEMP.value))
+    once = " or ".join(f"count by (instance) (last_over_time({one}[1d]))" for one in known)
     node = {"instance": "node1:9400"}
+    target = series(catalog.UP, **node)
     return Alert(
         name="LightmeterExporterDead",
         severity=Severity.PAGE,
-        expr=f"count by (instance) (last_over_time({there}[1d]))\nunless\ncount by (instance) ({there})",
+        expr=f"{series(catalog.UP)} == 0\nand on (instance)\n({once})",
         hold="3m",
-        summary="The GPU exporter {{ $labels.instance }} has not been scraped for 3 minutes at least.",
-        meaning="Nothing is known of the GPUs and the memory on that node; alerts about them cannot fire.",
+        summary="The GPU exporter {{ $labels.instance }} does not answer, for 3 minutes.",
+        meaning="Nothing is known of the GPUs and the memory on that node; alerts about them cannot fire. A node that was taken out of service discovery does not count.",
         first="See whether the node answers; if it does, read the exporter's log and start it again.",
         panel=catalog.TARGETS,
         labels={"component": "host", "cause": "exporter"},
         trials=(Trial(
-            bad={series(catalog.SCRAPES, **node): "0+1x10 stale _x15 0+1x20"},
-            calm={series(catalog.SCRAPES, **node): "0+1x10 stale _ 0+1x30"},
+            bad={series(catalog.SCRAPES, **node): "0+1x10 stale _x15 0+1x20", target: "1x10 0x16 1x20"},
+            calm={series(catalog.SCRAPES, **node): "0+1x10 stale _x30", target: "1x10 stale"},
             fires="20m", over="35m", labels=node,
-            says="The GPU exporter node1:9400 has not been scraped for 3 minutes at least.",
+            says="The GPU exporter node1:9400 does not answer, for 3 minutes.",
         ),),
     )  # fmt: skip
 

@@ -52,15 +52,16 @@ def _no_worker(by: str) -> Alert:
 
 
 def _no_progress(by: str) -> Alert:
-    busy = f"min by ({by}) (min_over_time({series(catalog.IN_FLIGHT)}[3m]))"
-    steps = grown(by, series(catalog.DENOISE_FORWARDS), "3m")
-    loading = total(by, series(catalog.WORKERS, state=WorkerState.STARTING))
+    each = f"{by}, instance"  # one wedged server among several
+    busy = f"min by ({each}) (min_over_time({series(catalog.IN_FLIGHT)}[3m]))"
+    steps = grown(each, series(catalog.DENOISE_FORWARDS), "3m")
+    loading = total(each, series(catalog.WORKERS, state=WorkerState.STARTING))
     return Alert(
         name="LightmeterNoProgress",
         severity=Severity.PAGE,
         expr=f"{busy} > 0\nand\n{steps} == 0\nunless\n{loading} > 0",
         hold="1m",
-        summary="{{ $labels.service }}: {{ $value }} requests are in flight, and no denoise step has been made for 3 minutes.",
+        summary="{{ $labels.service }}{{ with $labels.instance }} on {{ . }}{{ end }}: {{ $value }} requests are in flight, and no denoise step has been made for 3 minutes.",
         meaning="The model is wedged: requests are accepted and nothing is computed. Users wait until their deadline.",
         first="End the worker that hangs: `DELETE /admin/workers/{id}`; the server starts another and tries its requests again.",
         then=("Look for an XID error or a hung driver call on that GPU (LightmeterXid, LightmeterGpuDown).",),
@@ -179,7 +180,7 @@ def _missing(by: str) -> Alert:
         summary="{{ $labels.service }}: its {{ $value }} servers have not been scraped for 2 minutes at least; what users see is unknown.",
         meaning="Everything else about this service is blind: no other alert of it can fire, and the scaler must not act on what it does not see.",
         first="Open Prometheus's targets: is the server down, its metrics port unreachable, or its label changed?",
-        then=("Scaling down is held while this fires.",),
+        then=("Scaling down is held while this fires.", "Where the service was switched off on purpose, silence it for a day."),
         panel=catalog.TARGETS,
         labels={"component": "server", catalog.SCALING_LABEL: catalog.Scaling.FREEZE},
         trials=(Trial(

@@ -8,11 +8,11 @@ docs/alerts.md shows what each does on a production trace, and why the recommend
 
 from __future__ import annotations
 
-from alerts.causes_gpu import theirs
 from alerts.causes_server import shop
 from alerts.objectives import Slo
 from alerts.promql import grown, rate, series, share
 from alerts.rule import Alert, Group, Pack, Severity, Trial
+from alerts.trial_gpu import theirs
 from lightmeter import catalog
 from lightmeter.catalog import Dcgm, Outcome
 

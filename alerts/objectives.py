@@ -109,6 +109,12 @@ class Links(Section):
         default="http://127.0.0.1:9090", description="Root of Grafana, or of the live page."
     )
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say where links lead to this machine only."""
+        unset = [key for key in type(self).model_fields if key not in self.model_fields_set]
+        return tuple(f"links.{key} is not set in slo.toml: alerts link to {getattr(self, key)}" for key in unset)  # fmt: skip
+
 
 class Money(Section):
     """What is paid, for the alerts on spending."""

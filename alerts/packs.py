@@ -55,7 +55,11 @@ def make(name: str, slo: Slo) -> Pack:
         if changed not in every:
             raise RuleError(f"alerts.{changed} in slo.toml: no alert has that name{nearest(changed, every)}")  # fmt: skip
     pack = PACKS[name](slo)
-    return dataclasses.replace(pack, groups=tuple(_changed(group, slo) for group in pack.groups))
+    return dataclasses.replace(
+        pack,
+        groups=tuple(_changed(group, slo) for group in pack.groups),
+        notes=pack.notes + slo.links.notes,
+    )
 
 
 def _changed(group: Group, slo: Slo) -> Group:

@@ -99,6 +99,7 @@ def healthy(world: World) -> None:
     world.put_node(catalog.GPU_UP, 1, reason=GpuState.OK, **gpu)
     world.put_node(Dcgm.GPU_TEMP.value, 50, **gpu)
     world.put_node(catalog.SAMPLE_AGE, 0.1, **gpu)
+    world.put_node(catalog.UP, 1)
     world.put_node(catalog.SCRAPES, np.arange(len(world.times), dtype=float))
     world.put_node(catalog.NODE_FILESYSTEM_SIZE, 1e12, fstype="ext4", mountpoint="/")
     world.put_node(catalog.NODE_FILESYSTEM_AVAIL, 4e11, fstype="ext4", mountpoint="/")
@@ -167,6 +168,7 @@ def exporter_dead(world: World) -> None:
     """Nothing comes from the node any more."""
     for key in [key for key in world.series if f'instance="{world.name}"' in key]:
         world.series[key] = np.where(world.after, np.nan, world.series[key])
+    world.put_node(catalog.UP, np.where(world.after, 0.0, 1.0))
 
 
 def disk_full(world: World) -> None:

@@ -6,6 +6,8 @@ https://prometheus.io/docs/practices/rules/
 from __future__ import annotations
 
 
+UP = "up"
+"""Prometheus's own: 1 where a target answered its last scrape; gone with the target."""
 SLO_LABEL = "slo"
 """Names the objective on every series and alert that is about one."""
 SLO_REQUESTS = "lightmeter:slo_requests:increase5m"

@@ -99,7 +99,7 @@ def _report(
         "files": [str(out / name) for name in texts],
         "alerts": sum(len(pack.alerts) for pack in made),
         "records": sum(len(pack.records) for pack in made),
-        "notes": [note for pack in made for note in pack.notes],
+        "notes": list(dict.fromkeys(note for pack in made for note in pack.notes)),
         "prometheus": said,
     }
     if as_json:

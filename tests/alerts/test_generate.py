@@ -30,7 +30,10 @@ def test_own_objectives(tmp_path: Path) -> None:
     ran = lightmeter("rules", "generate", "--json", cwd=tmp_path)
     said = json.loads(ran.out)
 
-    assert ["LightmeterSpendOverBudget needs money.monthly_budget in slo.toml"] == said["notes"]
+    assert [
+        "LightmeterSpendOverBudget needs money.monthly_budget in slo.toml",
+        "links.dashboards is not set in slo.toml: alerts link to http://127.0.0.1:9090",
+    ] == said["notes"]
     assert "https://wiki.example/x#" in (tmp_path / "rules/prometheus/recommended-gpu.rules.yaml").read_text()  # fmt: skip
 
 
