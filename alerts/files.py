@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from alerts import packs, render, runbook, trials
+from alerts import packs, render, routes, runbook, trials
 from alerts.objectives import Slo
 from alerts.rule import Pack
 from lightmeter.errors import RuleError, nearest
 
 
-FORMATS = ("prometheus", "prometheusrule", "tests", "runbook")
+FORMATS = ("prometheus", "prometheusrule", "alertmanager", "tests", "runbook")
 
 
 def generate(
@@ -33,6 +33,8 @@ def generate(
             found[f"prometheusrule/{pack.name}.yaml"] = render.prometheus_rule(pack, slo.links, labels)  # fmt: skip
         if "tests" in formats:
             found |= test_files(pack, slo, "../prometheus")
+    if "alertmanager" in formats:
+        found |= {f"alertmanager/{name}": text for name, text in routes.alertmanager(slo).items()}
     if "runbook" in formats:
         found["runbook.md"] = runbook.runbook(tuple(made))
     return found, made

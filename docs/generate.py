@@ -142,7 +142,7 @@ def rules() -> dict[Path, str]:
     """Make the rules of all packs, their tests and pages: without ``slo.toml``, and with the example."""
     root, tests, names = DOCS.parent, DOCS.parent / "tests" / "rules", tuple(packs.PACKS)
     plain, example = Slo(), parse(EXAMPLE.read_text(), str(EXAMPLE))
-    ours, made = files.generate(names, plain, ("prometheus", "prometheusrule"), {})
+    ours, made = files.generate(names, plain, ("prometheus", "prometheusrule", "alertmanager"), {})
     theirs, _ = files.generate(names, example, ("prometheus", "tests"), {})
     proofs = [
         files.test_files(pack, plain, "../../../../alerts/generated/prometheus") for pack in made

@@ -47,7 +47,7 @@ def command() -> None:
     "formats",
     default="prometheus,runbook",
     show_default=True,
-    help="Which files: prometheus, prometheusrule, tests, runbook; several with commas.",
+    help="Which files: prometheus, prometheusrule, alertmanager, tests, runbook; several with commas.",
 )
 @click.option(
     "--slo",
@@ -66,7 +66,7 @@ def command() -> None:
     "--reload",
     "reload_url",
     metavar="URL",
-    help="A running Prometheus that reads the folder: reload it and see that it evaluates the rules.",
+    help="A running Prometheus that reads the folder: reload it and see that it takes the rules.",
 )
 @as_json
 def generate(  # noqa: PLR0917  (one for each option, as click passes them)
