@@ -40,6 +40,8 @@ CONFIG_RELOADED = _own("lightmeter_exporter_config_last_reload_successful", G, "
 CERTIFICATE_EXPIRY = _own("lightmeter_exporter_certificate_expiry_timestamp_seconds", G, "seconds", "When the certificate that the exporter serves with expires, Unix time.")
 DCGM_LINES_SKIPPED = _own("lightmeter_exporter_dcgm_lines_skipped_total", C, "lines", "Lines of another exporter's text that were not understood.")
 
+DCGM_PREFIX = "DCGM_FI_"
+"""What all names of DCGM begin with."""
 DCGM_DRIVER = "DCGM_FI_DRIVER_VERSION"
 DCGM_LABELS = ("gpu", "UUID", "pci_bus_id", "device", "modelName", "Hostname", DCGM_DRIVER)
 DCGM_MIG_LABELS = ("GPU_I_PROFILE", "GPU_I_ID")

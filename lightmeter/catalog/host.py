@@ -8,6 +8,8 @@ from __future__ import annotations
 from lightmeter.catalog.metric import C, G, Kind, Metric
 
 
+NODE_PREFIX = "node_"
+"""What all names of node_exporter begin with."""
 HOST_GROUPS = ("cpu", "memory", "load", "filesystem", "disk", "network", "system")
 
 

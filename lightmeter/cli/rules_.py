@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lightmeter.cli.options import as_json
+from lightmeter.cli.rules_check_ import check
 from lightmeter.errors import RuleError, explain
 
 
@@ -24,6 +25,9 @@ DEFAULT_FILE = Path("slo.toml")
 @click.group("rules")
 def command() -> None:
     """Alerting and recording rules: make them, check them."""
+
+
+command.add_command(check)
 
 
 @command.command("generate")

@@ -1,0 +1,31 @@
+"""Whether what rules ask for is exposed by anything. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from alerts.finding import Code, Finding
+from alerts.reading import names
+from alerts.rulefile import Written
+from alerts.world import OURS, SHARED, SYNTHETIC, World, misspelt
+
+
+def metric(rule: Written, world: World) -> Iterator[Finding]:
+    """See that the metrics exist, under names that are ours or that look as if they were."""
+    for name in sorted(names(rule.tree) - world.series.keys() - set(SYNTHETIC)):
+        message = _unknown(name, world)
+        if message:
+            yield rule.says(Code.METRIC, message, "expr")
+
+
+def _unknown(name: str, world: World) -> str:
+    if name.startswith(OURS):
+        if f"{name}_bucket" in world.series:
+            return f"{name} is a histogram, whose series are {name}_bucket, {name}_sum and {name}_count; ask for one of them"
+        near = world.nearest(name)
+        return f"metric {name} does not exist{f'; did you mean {near}?' if near else ''}"
+    if name.startswith(SHARED):
+        right = misspelt(name, (one for one in world.series if one.startswith(SHARED)))
+        if right:
+            return f"metric {name} looks like a misspelling of {right}"
+    return f"metric {name} is not one of ours; see that something exposes it" if world.options.strict else ""  # fmt: skip
