@@ -154,7 +154,7 @@ def test_options(page: Path) -> None:
         if arguments[0] != "lightmeter":
             continue
         del arguments[0]
-        while isinstance(command, click.Group):
+        while isinstance(command, click.Group) and not arguments[0].startswith("-"):
             found = command.get_command(click.Context(command), arguments[0])
             assert found is not None, words
             command, arguments = found, arguments[1:]

@@ -1,4 +1,4 @@
-"""``lightmeter plan``."""
+"""``lightmeter plan``, and ``lightmeter plan audit`` below it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,26 @@ from typing import Any
 
 import click
 
+from lightmeter.cli import audit_
 from lightmeter.cli.options import as_json, history_option, settings_options, settle
 from lightmeter.settings import Plan
 
 
-@click.command("plan")
+class _Plan(click.Group):
+    """A command of its own, whose required options are not asked of its subcommands."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        lenient = ctx.resilient_parsing
+        ctx.resilient_parsing = lenient or (bool(args) and args[0] in self.commands)
+        try:
+            return super().parse_args(ctx, args)
+        finally:
+            ctx.resilient_parsing = lenient
+
+
+@click.group(
+    "plan", cls=_Plan, invoke_without_command=True, subcommand_metavar="[COMMAND [ARGS]...]"
+)
 @history_option
 @settings_options(Plan)
 @click.option(
@@ -34,12 +49,17 @@ def command(ctx: click.Context, /, history: Path, out: Path, **options: Any) -> 
     Example:
       lightmeter plan --history lightmeter-data/history --slo p95_wait=30s --out report
     """
+    if ctx.invoked_subcommand:
+        return
     settings = settle(ctx, Plan, options)
     document = make_plan(history, settings, out, month=options["month"])
     if options["as_json"]:
         click.echo(json.dumps(document, indent=2))
     else:
         show_plan(document, out)
+
+
+command.add_command(audit_.command)
 
 
 def check_plan(settings: Plan) -> None:
