@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
 from inference import wire
 from inference.engine import Job
+from inference.histogram import Histogram, Series
 from inference.money import Price
 from inference.tickets import Batch, work_of
 from lightmeter import catalog
@@ -29,17 +30,14 @@ from lightmeter.catalog import (
 
 
 Instrument = Counter | Gauge | Histogram
-_CLASSES: dict[Kind, type[Instrument]] = {
-    Kind.COUNTER: Counter,
-    Kind.GAUGE: Gauge,
-    Kind.HISTOGRAM: Histogram,
-}
 
 
 def build(metric: Metric, registry: CollectorRegistry) -> Instrument:
     """Make the instrument that a catalogue entry describes."""
-    more: dict[str, Any] = {"buckets": metric.buckets} if metric.kind is Kind.HISTOGRAM else {}
-    return _CLASSES[metric.kind](metric.name, metric.help, metric.labels, registry=registry, **more)
+    if metric.kind is Kind.HISTOGRAM:
+        return Histogram(metric, registry)
+    make = Counter if metric.kind is Kind.COUNTER else Gauge
+    return make(metric.name, metric.help, metric.labels, registry=registry)
 
 
 class Instruments:
@@ -139,10 +137,9 @@ class Instruments:
         """Count what the device did for a batch; a share ``wanted`` of it is still waited for."""
         self._forwards.inc(header["forwards"])
         self._spend(GpuTime.USEFUL, header["gpu_seconds"] * wanted)
-        self.abandoned(header["gpu_seconds"] * (1 - wanted))
-        observe = self._steps[Clock(header["clock"])].observe
-        for seconds in header["steps"]:
-            observe(seconds)
+        if wanted < 1:
+            self.abandoned(header["gpu_seconds"] * (1 - wanted))
+        self._steps[Clock(header["clock"])].observe_all(header["steps"])
         if header["peak_vram_bytes"] is not None:
             self._peak(worker["gpu_uuid"] or "").set(header["peak_vram_bytes"])
 
@@ -184,10 +181,10 @@ class Instruments:
     def _gauge(self, metric: Metric, *labels: str) -> Gauge:
         return cast("Gauge", self._child(metric, labels))
 
-    def _histogram(self, metric: Metric, *labels: str) -> Histogram:
-        return cast("Histogram", self._child(metric, labels))
+    def _histogram(self, metric: Metric, *labels: str) -> Series:
+        return cast("Series", self._child(metric, labels))
 
-    def _child(self, metric: Metric, labels: tuple[str, ...]) -> Instrument:
+    def _child(self, metric: Metric, labels: tuple[str, ...]) -> Counter | Gauge | Series:
         if metric not in self._parents:
             self._parents[metric] = build(metric, self._registry)
         return self._parents[metric].labels(*self._leading, *labels)

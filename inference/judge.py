@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
 from inference.engine import Pixels
 from inference.guards import SIGHTLESS, Duplicates, Finding, examine
+from inference.histogram import Histogram, Series
 from inference.instruments import build
 from lightmeter import catalog
 from lightmeter.catalog import SIGNALS, Anomaly
@@ -65,7 +66,7 @@ class Judge:
             self._signals[name].observe(value)
 
 
-def scores(registry: CollectorRegistry, *, service: str, model: str, scorer: str) -> Histogram:
+def scores(registry: CollectorRegistry, *, service: str, model: str, scorer: str) -> Series:
     """Make the histogram of a scorer's results, ready to `observe` each score, 0..1."""
     parent = cast("Histogram", build(catalog.QUALITY_SCORE, registry))
     return parent.labels(service, model, scorer)

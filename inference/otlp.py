@@ -8,7 +8,7 @@ so that they cost the request next to nothing.
 from __future__ import annotations
 
 import logging
-import os
+import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ from opentelemetry.trace.span import TraceState
 from opentelemetry.trace.status import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from inference.tracing import Facts, Headers, Parent, TraceContext, parent_of
+from inference.tracing import Facts, Headers, Parent, TraceContext, fresh_id, parent_of
 from lightmeter.catalog import Stage
 
 
@@ -82,17 +82,21 @@ class OtlpTracer:
         caller = parent_of(headers)
         parent = _remote(caller) if caller else None
         around = trace.set_span_in_context(NonRecordingSpan(parent), Context()) if parent else Context()  # fmt: skip
-        trace_id = caller.trace_id if caller else os.urandom(16).hex()
+        trace_id = caller.trace_id if caller else fresh_id(32)
         found = self._sampler.should_sample(around, int(trace_id, 16), OPERATION, SpanKind.SERVER)
         return _Begun(
             trace_id,
-            os.urandom(8).hex(),
+            fresh_id(16),
             caller.span_id if caller else None,
             found.decision is Decision.RECORD_AND_SAMPLE,
             time.time_ns(),
             parent,
             found.trace_state,
         )
+
+    def keeps(self, context: TraceContext, /) -> bool:
+        """Tell whether the sampler has chosen it."""
+        return context.sampled
 
     def finish(self, context: TraceContext, facts: Facts) -> None:
         """Put a finished request on the queue."""
@@ -165,7 +169,7 @@ class _Exporter(SpanExporter):
                 steps = {"lightmeter.step_seconds": facts.steps} if stage is Stage.DENOISE else {}
                 yield ReadableSpan(
                     stage,
-                    self._context(begun, int.from_bytes(os.urandom(8))),
+                    self._context(begun, random.getrandbits(64)),
                     own,
                     self._resource,
                     steps,

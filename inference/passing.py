@@ -14,6 +14,7 @@ from lightmeter import logs
 
 
 _access = logging.getLogger("lightmeter.access")
+_HEADER = HEADER.encode()
 PASSAGE = "lightmeter.passage"
 """Where the routes find the `Passage` in the ASGI scope."""
 
@@ -36,7 +37,7 @@ class Passing:
             return
         trace = self._tracer.begin(scope["headers"])
         passage = scope[PASSAGE] = Passage(trace, scope["method"], scope["path"])
-        header = (HEADER.encode(), trace.traceparent.encode())
+        header = (_HEADER, trace.traceparent.encode())
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -53,7 +54,7 @@ class Passing:
 def end(passage: Passage, tracer: Tracer, *, access_log: bool) -> None:
     """Tell of a request that is over. One that was not let in is no visit, but has a line."""
     visit = passage.visit
-    if visit:
+    if visit and tracer.keeps(passage.trace):
         tracer.finish(passage.trace, visit.facts(passage))
     if not access_log:
         return

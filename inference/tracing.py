@@ -7,7 +7,7 @@ carry its ids. Spans are made by `inference.otlp`, which is imported only where 
 from __future__ import annotations
 
 import logging
-import os
+import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,6 +92,10 @@ class Tracer(Protocol):
         """Give a request that has just arrived its place in a trace."""
         ...
 
+    def keeps(self, context: TraceContext, /) -> bool:
+        """Tell whether to `finish` this one is of any use."""
+        ...
+
     def finish(self, context: TraceContext, facts: Facts) -> None:
         """Take note of a finished request; never waits, never fails."""
         ...
@@ -107,10 +111,13 @@ class NoTracer:
     def begin(self, headers: Headers) -> TraceContext:
         """Continue the caller's trace; without one, a fresh trace that is not kept."""
         caller = parent_of(headers)
-        span_id = os.urandom(8).hex()
         if caller:
-            return TraceContext(caller.trace_id, span_id, caller.span_id, caller.sampled)
-        return TraceContext(os.urandom(16).hex(), span_id, None, sampled=False)
+            return TraceContext(caller.trace_id, fresh_id(16), caller.span_id, caller.sampled)
+        return TraceContext(fresh_id(32), fresh_id(16), None, sampled=False)
+
+    def keeps(self, _: TraceContext, /) -> bool:
+        """Tell that it is not."""
+        return False
 
     def finish(self, context: TraceContext, facts: Facts) -> None:
         """Do nothing."""
@@ -119,24 +126,34 @@ class NoTracer:
         """Do nothing."""
 
 
+def fresh_id(digits: int) -> str:
+    """Make up an id of so many hexadecimal digits.
+
+    It is no secret, so the kernel is not asked: OpenTelemetry's own come from the same generator.
+    """
+    return f"{random.getrandbits(4 * digits):0{digits}x}"
+
+
 def parent_of(headers: Headers) -> Parent | None:
     """Read who asked; None where the headers do not say it, or say it wrongly.
 
     As the recommendation has it: exactly one ``traceparent``; of a later version only the part
     that is known today; ids of nothing but zeros are none.
     """
-    lines = [(name, value) for name, value in headers if name in (b"traceparent", b"tracestate")]
-    parents = [value.strip() for name, value in lines if name == b"traceparent"]
+    parents, states = [], []
+    for name, value in headers:
+        if name == b"traceparent":
+            parents.append(value.strip())
+        elif name == b"tracestate":
+            states.append(value.strip())
     match = _CALLER.fullmatch(parents[0]) if len(parents) == 1 else None
     if match is None:
         return None
     version, trace_id, span_id, flags, more = match.groups()
     if version == b"ff" or (version == b"00" and more) or not (trace_id.strip(b"0") and span_id.strip(b"0")):  # fmt: skip
         return None
-    state = b",".join(value.strip() for name, value in lines if name == b"tracestate")
-    return Parent(
-        trace_id.decode(), span_id.decode(), bool(int(flags, 16) & _SAMPLED), state.decode("latin-1")
-    )  # fmt: skip
+    state = b",".join(states).decode("latin-1")
+    return Parent(trace_id.decode(), span_id.decode(), bool(int(flags, 16) & _SAMPLED), state)
 
 
 def configured(environ: Mapping[str, str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -17,8 +17,20 @@ from lightmeter.catalog import Anomaly, Outcome, Priority, Stage
 from lightmeter.rows import UsageRow
 
 
+_NAME_DIGITS, _NAMES_AT_ONCE = 24, 256
 Progress = Callable[[int, int], None]
 """Told (steps done, steps in all): (0, n) once the request is accepted, then after each step."""
+
+
+def _unguessable() -> Iterator[str]:
+    """Yield names that nobody can guess; the kernel, which may take its time, is asked for many at once."""
+    while True:
+        digits = secrets.token_hex(_NAMES_AT_ONCE * _NAME_DIGITS // 2)
+        for begin in range(0, len(digits), _NAME_DIGITS):
+            yield digits[begin : begin + _NAME_DIGITS]
+
+
+_names = _unguessable()
 
 
 @dataclass
@@ -53,7 +65,7 @@ class Visit:
         self.service = service
         self.model = model
         self.caller = caller
-        self.id = f"img_{secrets.token_hex(12)}"
+        self.id = f"img_{next(_names)}"
         self.at = datetime.now(UTC)
         self.began = time.monotonic()
         self.outcome = Outcome.ERROR

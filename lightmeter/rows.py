@@ -113,10 +113,11 @@ def check(row: UsageRow, where: str) -> UsageRow:
     for name, value in vars(row).items():
         if value is None or name == "arrived_at":
             continue
-        if name in _LIMITS:
-            _check_measure(name, value, where)
-        else:
+        limits = _LIMITS.get(name)
+        if limits is None:
             _check_text(name, value, where)
+        elif not (type(value) in limits[0] and 0 <= value <= limits[1]):  # the quick look
+            _check_measure(name, value, where)
     return row
 
 
