@@ -11,6 +11,7 @@
     │   ├── WebConfigError    a web configuration file that cannot be used
     │   ├── RuleError         objectives or rules that cannot be used
     │   ├── WebhookError      a message of Alertmanager that cannot be read
+    │   ├── ScaleError        a scaling policy or trace that cannot be simulated
     │   ├── PriceError        a price table or SKU that cannot be used
     │   └── PlanError         a question that the planner cannot answer as asked
     └── OutsideError          exit code 3: something outside failed
@@ -67,6 +68,10 @@ class RuleError(InputError):
 
 class WebhookError(InputError):
     """A message of Alertmanager cannot be read."""
+
+
+class ScaleError(InputError):
+    """A scaling policy is unknown, or a trace cannot be simulated."""
 
 
 class PriceError(InputError):

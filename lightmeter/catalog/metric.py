@@ -18,6 +18,7 @@ from lightmeter.catalog.vocabulary import (
     ShedReason,
     Stage,
     StopReason,
+    Term,
     WorkerState,
 )
 
@@ -76,7 +77,7 @@ _CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
         "stop_reason": tuple(StopReason), "resolution": RESOLUTIONS,
     },
     "exporter": {"reason": GPU_UP_REASONS},
-    "scaler": {"action": ACTIONS},
+    "scaler": {"action": ACTIONS, "term": tuple(Term)},
 }  # fmt: skip
 C, G, H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 _LEADING = {"server": ("service", "model"), "exporter": ("gpu", "UUID"), "scaler": ("target",)}

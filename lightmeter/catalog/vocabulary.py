@@ -141,6 +141,25 @@ SOURCES = ("nvml", "demo", "replay", "dcgm")
 ACTIONS = ("up", "down", "hold", "freeze")
 
 
+class Term(StrEnum):
+    """What a scaling decision is made of; the one that decided is named in its record."""
+
+    STAFFING = "staffing"
+    BACKLOG = "backlog"
+    USERS = "users"
+    WAKE = "wake"
+    HOLD = "hold"
+    LAST_REPLICA = "last_replica"
+    SLEEP = "sleep"
+    BURN_RATE = "burn_rate"
+    BOOT_TIMEOUT = "boot_timeout"
+    BOUNDS = "bounds"
+    RATE_LIMIT = "rate_limit"
+    STALE = "stale"
+    SAFE_FLOOR = "safe_floor"
+    FREEZE = "freeze"
+
+
 def resolution(width: int, height: int) -> str:
     """Name the class in `RESOLUTIONS` of a picture, width and height in pixels."""
     for name in RESOLUTIONS[:-1]:

@@ -1,0 +1,117 @@
+"""What a scaler is set to and what it remembers; all of it goes into each decision's record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from lightmeter.scaling import holds
+
+
+class Settings(NamedTuple):
+    """What is wanted. Times in seconds."""
+
+    least: int = 0
+    most: int = 8
+    wait: float = 30.0
+    """The longest wait that is no violation."""
+    price: float = 900.0
+    """What a violation is worth, in GPU-seconds: the one knob between cost and waiting."""
+    violation_target: float = 0.0
+    """Share of violations that the price is moved to keep; 0 leaves the price as it is."""
+    headroom: float = 1.0
+    """Times the forecast load that is staffed for."""
+    hold_least: float = 60.0
+    """The shortest hold of an idle replica, so that short starts do not make it flutter."""
+    cold_start: float = 180.0
+    """What a start takes, as long as none was measured."""
+    max_age: float = 60.0
+    """Beyond it a reading is stale."""
+    stale_hold: float = 900.0
+    """So long the fleet is held without readings; then there are at least ``safe_floor``."""
+    safe_floor: int = 1
+    boot_timeout: float = 3.0
+    """A start that takes so many times the usual does not count as capacity any more."""
+    step_up: int = 0
+    """Most replicas more in one decision; 0 is no limit."""
+    step_down: int = 0
+
+
+class State(NamedTuple):
+    """What is remembered from look to look. Moments are in seconds of the caller's clock."""
+
+    settings: Settings
+    target: int | None = None
+    """What the last decision asked for."""
+    used: int = 0
+    """Replicas that the work at the last look kept busy, or that it needs."""
+    idle_since: tuple[float | None, ...] = ()
+    """By level, from the second replica on at index 1: when it was last used."""
+    gaps: tuple[tuple[float, ...], ...] = ()
+    """By level: how often it was wanted again after how long (`holds.EDGES`)."""
+    holds: tuple[float, ...] = ()
+    """By level: how long it is kept idle."""
+    boots: tuple[float, ...] = ()
+    """When the replicas that are starting were ordered, oldest first."""
+    per_user: float = 0.0
+    """Requests a second of an active user; 0 is not known yet."""
+    pressure: float = 1.0
+    """The price is multiplied by it, to keep the target."""
+    looked_at: float | None = None
+    stale_since: float | None = None
+    frozen_until: float | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return what JSON can hold."""
+        return {**self._asdict(), "settings": self.settings._asdict()}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> State:
+        """Read what `record` wrote."""
+        lists = ("idle_since", "holds", "boots")
+        return cls(
+            **{
+                **record,
+                "settings": Settings(**record["settings"]),
+                **{name: tuple(record[name]) for name in lists},
+                "gaps": tuple(tuple(level) for level in record["gaps"]),
+            }
+        )
+
+
+def fresh(settings: Settings) -> State:
+    """Begin to remember: the holds come from what is known of other services."""
+    levels = settings.most
+    state = State(
+        settings=settings,
+        idle_since=(None,) * levels,
+        gaps=(holds.PRIOR,) * levels,
+        holds=(0.0,) * levels,
+    )
+    return state._replace(
+        holds=tuple(
+            holds.best(holds.PRIOR, miss(state, level, settings.cold_start), settings.hold_least)
+            for level in range(levels)
+        )
+    )
+
+
+def lateness(settings: Settings, cold_start: float) -> float:
+    """Share of the time of a start in which those who come wait too long: 1 - wait / start."""
+    return max(0.05, 1 - settings.wait / cold_start) if cold_start > 0 else 0.05
+
+
+def miss(state: State, level: int, cold_start: float) -> float:
+    """What it costs, in GPU-seconds, that a level is let go and wanted again.
+
+    The start, and violations: those who come until it is over where nobody else serves, fewer
+    where others do. Both numbers were chosen on GenTD26's requests before 2024-11-26; the cost is
+    flat around them (within 2 % from half to twice, measured 2026-11).
+    """
+    late = MISSED_LAST if level == 0 else MISSED_OTHER
+    settings = state.settings
+    worth = settings.price * state.pressure * lateness(settings, cold_start)
+    return cold_start + worth * late
+
+
+MISSED_LAST, MISSED_OTHER = 2.0, 0.3
