@@ -19,10 +19,11 @@ import pytest
 
 from inference.tinymodel import build_tiny
 from lightmeter import cli
-from lightmeter.catalog import CATALOG, GPU_BUSY, REQUESTS
+from lightmeter.catalog import CATALOG, GPU_BUSY, REQUESTS, Term
 from lightmeter.cli import COMMANDS
 from lightmeter.configuration import variable
 from lightmeter.rows import COLUMNS
+from lightmeter.scaling import policies
 from lightmeter.settings import SECTIONS
 from support import gentd26, rows
 from support.cli import clean_environment
@@ -93,6 +94,17 @@ def test_history_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         lengths.append(len(names["rows"]))
 
     assert [3, 3] == lengths
+
+
+def test_scaling(capsys: pytest.CaptureFixture[str]) -> None:
+    """The scaling page names every term and policy, and its lines of Python run."""
+    page = doc("scaling.md")
+    names = [*Term, *policies.POLICIES, policies.ORACLE]
+
+    assert [] == [name for name in names if f"`{name}`" not in page]
+    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    exec(block, {})  # noqa: S102  (our own page)
+    assert "recommended" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

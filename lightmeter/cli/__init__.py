@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "export": "The GPU and host exporter.",
     "rules": "Alerting and recording rules: make them, check them.",
     "history": "Import and look at usage history.",
+    "simulate": "Scaling policies replayed on a trace or on usage history.",
     "plan": "The cost report: dedicated, shared or on-demand GPUs.",
     "doctor": "What this machine has and lacks, with the fix for each.",
     "config": "Effective settings and where each came from.",

@@ -1,0 +1,1 @@
+"""A fleet simulator: scaling policies played on a trace."""

@@ -1,0 +1,83 @@
+"""``lightmeter simulate`` as a command."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from lightmeter.cli.simulate_ import DEFAULT
+from support import gentd26, rows
+from support.cli import lightmeter
+
+
+def test_trace(tmp_path: Path) -> None:
+    """A trace file is replayed under every policy, and the table has the contract's columns."""
+    trace = gentd26.write(tmp_path / "log.csv.gz", gentd26.log(requests=400, days=2.0))
+    ran = lightmeter("simulate", "--trace", trace, "--policy", DEFAULT + ",static:2", "--json", cwd=tmp_path)  # fmt: skip
+
+    assert (0, "") == (ran.code, ran.err)
+    found = {row["policy"]: row for row in json.loads(ran.out)}
+    assert [*DEFAULT.split(","), "static:2"] == list(found)
+    contract = {"policy", "gpu_hours", "violations", "violation_ratio", "wait_p95_seconds", "reversals", "operations"}  # fmt: skip
+    assert all(contract <= row.keys() for row in found.values())
+    assert 0 == found["oracle"]["violations"] == found["static:2"]["operations"]
+    assert found["recommended"]["cost_gpu_hours"] < found["static:2"]["cost_gpu_hours"]
+    assert 0.0 == found["oracle"]["regret_ratio"]
+
+
+def test_history(tmp_path: Path) -> None:
+    """A usage history is replayed as well, and a table of words says what came of it."""
+    rows.folder(tmp_path / "history", rows.every(60.0, 30))
+    options = ("--policy", "recommended,static:0", "--service-seconds", "5", "--warm-up", "5m")
+    ran = lightmeter("simulate", "--trace", "history", *options, cwd=tmp_path)
+
+    assert (0, "") == (ran.code, ran.err)
+    head, recommended, nobody = ran.out.splitlines()
+    assert head.split()[:3] == ["policy", "gpu_hours", "violations"]
+    assert recommended.split()[0] == "recommended"
+    assert "never" in nobody
+    assert "100.00%" in nobody
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--policy", "recomended"), "no policy 'recomended'"),
+        (("--policy", "static:9"), "policy 'static:9' needs a number of replicas, 0 to the maximum of 8"),
+        (("--min", "5", "--max", "3"), "--min 5 is above --max 3"),
+        (("--cold-start", "soon"), "soon"),
+        (("--trace", "nowhere"), "does not exist"),
+    ],
+)  # fmt: skip
+def test_refusals(tmp_path: Path, options: tuple[str, ...], words: str) -> None:
+    """What cannot be simulated is one line that says why."""
+    rows.folder(tmp_path / "history", rows.every(60.0, 3))
+
+    assert words in lightmeter("simulate", "--trace", "history", *options, cwd=tmp_path).refusal()
+
+
+def test_useless_trace(tmp_path: Path) -> None:
+    """A trace in which nobody was served asks for a service time."""
+    log = gentd26.log(requests=30)
+    log["predict_status"] = "PENDING"
+    trace = gentd26.write(tmp_path / "log.csv", log)
+
+    assert (
+        "give --service-seconds" in lightmeter("simulate", "--trace", trace, cwd=tmp_path).refusal()
+    )
+
+
+def test_real_trace(tmp_path: Path) -> None:
+    """On the production trace, held out, ours costs at least 10 % less than the tuned peers."""
+    folder = os.environ.get("LIGHTMETER_TRACES")
+    if not folder:
+        pytest.skip("LIGHTMETER_TRACES names no folder of traces")
+    trace = Path(folder) / "gentd26" / "requests.csv.gz"
+    names = "recommended,hpa-tuned,knative-tuned"
+    ran = lightmeter("simulate", "--trace", trace, "--policy", names, "--warm-up", "11d", "--json", cwd=tmp_path)  # fmt: skip
+    cost = {row["policy"]: row["cost_gpu_hours"] for row in json.loads(ran.out)}
+
+    assert cost["recommended"] < 0.9 * min(cost["hpa-tuned"], cost["knative-tuned"])
