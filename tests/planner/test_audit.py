@@ -55,7 +55,8 @@ def builtin(start: str) -> tuple[str, float]:
 def test_founding(start: str, verdict: str, computed: float) -> None:
     """The founding articles' figures get the verdicts that their arithmetic gives by hand."""
     found, figure = builtin(start)
-    assert (verdict, computed) == (found, pytest.approx(figure, rel=0.005))
+    assert verdict == found
+    assert computed == pytest.approx(figure, rel=0.005)
 
 
 def test_founding_sources() -> None:
