@@ -46,7 +46,7 @@ def check(paths: Sequence[Path], options: Options) -> Report:
     world = around([rule for file in files for rule in file.rules], options)
     findings: list[Finding] = []
     for file in files:
-        findings += [*file.findings, *checks_order.twice(file.rules), *checks_order.late(file.rules)]  # fmt: skip
+        findings += [*file.findings, *checks_order.twice(file.rules, world), *checks_order.late(file.rules)]  # fmt: skip
         findings += (found for rule in file.rules for each in CHECKS for found in each(rule, world))
     return Report(sum(file.count for file in files), tuple(sorted(findings)))
 

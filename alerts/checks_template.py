@@ -5,6 +5,7 @@ https://prometheus.io/docs/prometheus/latest/configuration/template_reference/
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 
@@ -27,6 +28,7 @@ _ENDS = re.compile(r"\s*-?\s*end\b")
 _VARIABLE = re.compile(r"\$(\w+)")
 _MADE = re.compile(r"\$(\w+)\s*(?:,\s*\$(\w+)\s*)?:=")
 _LABEL = re.compile(r"\$labels\.(\w+)|index\s+\$labels\s+\"(\w+)\"")
+_CLOSE = 0.75
 _ABSENT = ("absent", "absent_over_time")
 
 
@@ -42,10 +44,10 @@ def template(rule: Written, world: World) -> Iterator[Finding]:
 
 def _messages(text: str, rule: Written, world: World) -> Iterator[str]:
     actions = [found.groups() for found in _ACTION.finditer(text)]
-    if any(end is None for _, end in actions):
-        yield "a '{{' is never closed; close it with '}}'"
-        return
     bodies = [body for body, _ in actions]
+    if any(end is None or re.search("[{}]", _STRING.sub("", body)) for body, end in actions):
+        yield "a '{{' is never closed, or has another brace within; close it with '}}'"
+        return
     opened, ended = (sum(bool(form.match(body)) for body in bodies) for form in (_OPENS, _ENDS))
     if opened != ended:
         yield f"{opened} of 'if', 'range' and 'with' are closed by {ended} of 'end'; make them as many"
@@ -69,8 +71,10 @@ def _names(bodies: list[str], rule: Written, world: World) -> Iterator[str]:
 
 def _leaves(has: frozenset[str], name: str) -> str:
     own = sorted(one for one in has if not one.startswith("exported_"))
-    close = nearest(name, own).removeprefix("; ")
-    return close or (f"it leaves {', '.join(own)}" if own else "it leaves none at all")
+    close = difflib.get_close_matches(name, own, n=1, cutoff=_CLOSE)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"it leaves {', '.join(own)}" if own else "it leaves none at all"
 
 
 def _yes_or_no(tree: Expr, world: World) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from promql_parser import BinaryExpr, Call, Expr
 
 from alerts.finding import Code, Finding
-from alerts.reading import bare, compares, is_bool, names, nodes, operator
+from alerts.reading import bare, compares, is_bool, matchers, names, nodes, operator, selectors
 from alerts.rulefile import Written
 from alerts.span import ANY, COUNTED, Span, span
 from alerts.world import World
@@ -26,7 +26,7 @@ def value(rule: Written, world: World) -> Iterator[Finding]:
     for node in nodes(rule.tree):
         if isinstance(node, BinaryExpr) and compares(node):
             yield from _compared(rule, node, world)
-    if rule.is_alert and not _decides(rule.tree):
+    if rule.is_alert and not _decides(rule.tree, world):
         yield rule.says(Code.ALWAYS, "nothing is compared, so the alert fires for every series whatever its value; add a threshold", "expr")  # fmt: skip
 
 
@@ -61,7 +61,10 @@ def _same(lhs: Span, rhs: Span) -> bool:
 
 
 def _why(lhs: Span, rhs: Span) -> str:
-    return f"{_between(lhs)} is compared with {_between(rhs)}; check the unit, a ratio is 0 to 1"
+    if COUNTED in (lhs, rhs):
+        return "a count is 1 at least, and there is none of nothing; take absent(), or add 'or vector(0)'"
+    advice = "; a ratio is 0 to 1" if 1.0 in (lhs[1], rhs[1]) else ""
+    return f"{_between(lhs)} is compared with {_between(rhs)}{advice}"
 
 
 def _between(one: Span) -> str:
@@ -70,15 +73,20 @@ def _between(one: Span) -> str:
     return f"a value of {one[0]:g} and more" if math.isinf(one[1]) else f"a value from {one[0]:g} to {one[1]:g}"  # fmt: skip
 
 
-def _decides(tree: Expr) -> bool:
+def _decides(tree: Expr, world: World) -> bool:
     """Tell whether an expression leaves anything out, or asks for what is not there."""
-    if names(tree) & set(_EXISTING) or _is_vector(tree):
+    if names(tree) & set(_EXISTING) or _is_vector(tree) or _picks(tree, world):
         return True
     return any(
         (isinstance(node, BinaryExpr) and (operator(node) in _DECIDING or (compares(node) and not is_bool(node))))
         or (isinstance(node, Call) and node.func.name in _ABSENT)
         for node in nodes(tree)
     )  # fmt: skip
+
+
+def _picks(tree: Expr, world: World) -> bool:
+    """Tell whether a stranger is picked by its labels; its being there may be the condition."""
+    return any(matchers(one) and not names(one) <= world.series.keys() for one in selectors(tree))
 
 
 def _is_vector(tree: Expr) -> bool:

@@ -18,7 +18,7 @@ from promql_parser import (
     VectorSelector,
 )
 
-from alerts.reading import bare, children, compares, is_bool, named, operator, vector
+from alerts.reading import bare, children, compares, is_bool, named, operator, scalar, vector
 from alerts.world import World
 from lightmeter.catalog import Kind
 
@@ -94,7 +94,7 @@ def _called(tree: Call, world: World) -> Span:
 def _joined(tree: BinaryExpr, world: World) -> Span:
     lhs, rhs, name = span(tree.lhs, world), span(tree.rhs, world), operator(tree)
     if compares(tree):
-        return (0.0, 1.0) if is_bool(tree) else lhs
+        return (0.0, 1.0) if is_bool(tree) else rhs if scalar(tree.lhs) else lhs
     if name == "or":
         return (min(lhs[0], rhs[0]), max(lhs[1], rhs[1]))
     if name in ("and", "unless"):

@@ -60,7 +60,7 @@ FOUND = {
     "negative": ("lightmeter_queue_depth < 0", "never", "a value of 0 and more"),
     "percent": ("DCGM_FI_DEV_GPU_UTIL / 100 > 1", "never", "from 0 to 1"),
     "rate below none": ("rate(http_requests_total[5m]) < 0", "never", "a value of 0 and more"),
-    "count of none": ("count(up == 1) < 1", "never", "a value of 1 and more"),
+    "count of none": ("count(up == 1) < 1", "never", "take absent()"),
     "constants": ("up > (1 > bool 2)", "never", "1 is compared with 2"),
     "always": ("lightmeter_balance_ratio >= 0", "always", "is always true"),
     "percent as a ratio": ("DCGM_FI_PROF_SM_ACTIVE < 90", "always", "is always true"),
@@ -90,6 +90,8 @@ SILENT = {
     "gone": "up offset 1h unless up",
     "watchdog": "vector(1)",
     "old function": "holt_winters(x[1h], 0.5, 0.5) > 1",
+    "between": "3 <= round(x - time()) < 20",
+    "picked": 'pg_index_size{name=~".*ccnew"}',
     "alerts": 'ALERTS{alertstate="firing",severity="page"}',
     "subquery": "max_over_time(rate(lightmeter_requests_total[1m])[1h:1m]) > 3",
     "recorded labels": "sum by (tier) (mine:depth:sum) > 2",
@@ -213,12 +215,20 @@ def test_no_rules(text: str, tmp_path: Path) -> None:
 
 def test_twice(tmp_path: Path) -> None:
     """The same series or alert twice is found; other labels make another one."""
-    a, b = ({"record": "a:b:c", "expr": "up", "labels": {"x": x}} for x in "ab")
-    path = rules(tmp_path, a, b, dict(a), alert("up == 0"), alert("up == 2", labels={"severity": "ticket"}))  # fmt: skip
+    a, b = ({"record": "a:b:c", "expr": "sum(up)", "labels": {"x": x}} for x in "ab")
+    path = rules(tmp_path, a, b, dict(a), alert("up == 0"), alert("up == 0", labels={"severity": "ticket"}))  # fmt: skip
     (finding,) = found(path)
 
     assert ("duplicate", "a:b:c", 12) == (finding.code, finding.rule, finding.line)
     assert "line 4" in finding.message
+    assert ["duplicate"] == [one.code for one in found(rules(tmp_path, alert("up == 0"), alert("up==0")))]  # fmt: skip
+
+
+def test_shared_out(tmp_path: Path) -> None:
+    """Rules of one name that share out its series are no copies of one another."""
+    two, five = ({"record": "a:b:c", "expr": f"sum by (code) (x{{code=~'{code}..'}})"} for code in "25")  # fmt: skip
+
+    assert () == found(rules(tmp_path, two, five, alert("up == 0"), alert("up == 2")))
 
 
 def test_order(tmp_path: Path) -> None:
@@ -227,6 +237,7 @@ def test_order(tmp_path: Path) -> None:
 
     assert ["order"] == [one.code for one in found(rules(tmp_path, first, second))]
     assert () == found(rules(tmp_path, second, first))
+    assert () == found(rules(tmp_path, first | {"expr": "avg_over_time(b:b:b[1d])"}, second))
 
 
 @pytest.mark.parametrize(
@@ -237,6 +248,7 @@ def test_order(tmp_path: Path) -> None:
         ("sum(up) < 1", '{{ index $labels "job" }}', "it leaves none at all"),
         ("lightmeter_queue_depth > 9", "{{ $labels.severity }}", "no label 'severity'"),
         ("up == 0", "{{ $value ", "never closed"),
+        ("up == 0", "{{ $labels.job }: {{ $value }}", "another brace"),
         ("up == 0", "{{ if $value }} on", "closed by 0 of 'end'"),
         ("up == 0", "{{ $label.job }}", "no variable $label; did you mean 'labels'?"),
         ("lightmeter_gpu_up == 0", "{{ $value }}", "always the same"),
