@@ -48,7 +48,10 @@ def check(paths: Sequence[Path], options: Options) -> Report:
     for file in files:
         findings += [*file.findings, *checks_order.twice(file.rules, world), *checks_order.late(file.rules)]  # fmt: skip
         findings += (found for rule in file.rules for each in CHECKS for found in each(rule, world))
-    return Report(sum(file.count for file in files), tuple(sorted(findings)))
+    return Report(
+        sum(file.count for file in files),
+        tuple(sorted(one for one in findings if one.code not in options.skip)),
+    )
 
 
 def headings(path: Path) -> frozenset[str]:

@@ -38,20 +38,23 @@ _LABEL = re.compile(r"(?!__name__$)[a-zA-Z_][a-zA-Z0-9_]*")
 def read(name: str, documents: list[Any]) -> RuleFile:
     """Take a file's documents apart into rules; what is no rule becomes a finding."""
     found = RuleFile(name)
-    seen = False
-    for spec in specs(documents):
-        seen = True
-        if not isinstance(spec, Entry) or not isinstance(spec.get("groups"), list):
-            line = spec.lines.get("groups", spec.line) if isinstance(spec, Entry) else 1
-            found.findings.append(Finding(name, line, "", "", Code.SHAPE, "there is no list of 'groups'; begin the file with 'groups:'"))  # fmt: skip
-            continue
-        found.findings += _unknown(spec, TOP, name)
-        names: set[str] = set()
-        for group in spec["groups"]:
-            _group(found, group, spec.lines["groups"], names)
-    if not seen:
+    parts = list(specs(documents))
+    if documents and not parts:
         found.findings.append(Finding(name, 1, "", "", Code.SHAPE, "there is no rule in this file; begin it with 'groups:'"))  # fmt: skip
+    for spec in parts:
+        _spec(found, spec)
     return found
+
+
+def _spec(found: RuleFile, spec: Any) -> None:
+    if not isinstance(spec, Entry) or not isinstance(spec.get("groups", ""), list | None):
+        line = spec.lines.get("groups", spec.line) if isinstance(spec, Entry) else 1
+        found.findings.append(Finding(found.name, line, "", "", Code.SHAPE, "there is no list of 'groups'; begin the file with 'groups:'"))  # fmt: skip
+        return
+    found.findings += _unknown(spec, TOP, found.name)
+    names: set[str] = set()
+    for group in spec["groups"] or ():
+        _group(found, group, spec.lines["groups"], names)
 
 
 def _group(found: RuleFile, group: Any, line: int, names: set[str]) -> None:
@@ -124,7 +127,7 @@ def _texts(rule: Written, key: str) -> Iterator[Finding]:
     if rule.entry.get(key) and not isinstance(rule.entry[key], Entry):
         yield rule.says(Code.SHAPE, f"'{key}' is {_short(rule.entry[key])}, not a mapping", key)
     for name, value in rule.entry.texts(key).items():
-        if not isinstance(value, str):
+        if not isinstance(value, str | None):
             yield rule.says(Code.SHAPE, f"{key[:-1]} {name!r} is {_short(value)}, not a text; quote it", key, name)  # fmt: skip
         if not _LABEL.fullmatch(name):
             yield rule.says(Code.SHAPE, f"{name!r} is no name of a {key[:-1]}; letters, digits and _ make one", key, name)  # fmt: skip

@@ -21,7 +21,7 @@ from lightmeter.errors import RuleError, explain
 
 
 class Entry(dict[str, Any]):
-    """A mapping that knows the line of each of its keys; all scalars are text."""
+    """A mapping that knows the line of each of its keys; a scalar is a text, or None where it is null."""
 
     line: int = 1
     lines: dict[str, int]
@@ -124,7 +124,13 @@ def specs(documents: list[Any]) -> Iterator[Any]:
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # no type information upstream
     """Keeps lines, leaves scalars as they were written, and refuses a key that is there twice."""
 
-    yaml_implicit_resolvers = {"<": [("tag:yaml.org,2002:merge", re.compile("<<"))]}  # noqa: RUF012  (upstream's form)
+    yaml_implicit_resolvers = {  # noqa: RUF012  (upstream's form)
+        "<": [("tag:yaml.org,2002:merge", re.compile(r"<<$"))],
+        **{
+            first: [("tag:yaml.org,2002:null", re.compile(r"(?:~|null)?$"))]
+            for first in ("~", "n", "")
+        },
+    }
 
 
 def _mapping(loader: Any, node: yaml.MappingNode) -> Entry:

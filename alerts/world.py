@@ -50,6 +50,8 @@ class Options:
     """Of the runbook's headings; None where there is no runbook to look into."""
     strict: bool = False
     """Name metrics of unknown origin too."""
+    skip: frozenset[str] = frozenset()
+    """Codes of what is not to be said."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lightmeter.cli.options import as_json
-from lightmeter.errors import InputError
+from lightmeter.errors import InputError, nearest
 from lightmeter.units import parse_duration
 
 
@@ -41,6 +41,13 @@ if TYPE_CHECKING:  # a room is imported only when its subcommand runs
     multiple=True,
     help="Label that your targets have beside job, instance, namespace, pod, container, cluster, node, service, endpoint; may be repeated.",
 )
+@click.option(
+    "--skip",
+    "skipped",
+    metavar="CODE",
+    multiple=True,
+    help="What not to say, such as runbook or severity; may be repeated.",
+)
 @click.option("--strict", is_flag=True, help="Name metrics that are not ours, too.")
 @as_json
 @click.pass_context
@@ -52,6 +59,7 @@ def check(
     scrape_interval: str,
     runbook: Path | None,
     labels: tuple[str, ...],
+    skipped: tuple[str, ...],
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -66,13 +74,19 @@ def check(
       lightmeter rules check mine.yml --runbook runbook.md --label team
     """
     from alerts import check as checker
+    from alerts.finding import Code
     from alerts.world import Options
 
     seconds = parse_duration(scrape_interval)
     if not seconds:
         raise InputError("--scrape-interval is 0; give how often Prometheus scrapes, like 15s")
+    for code in skipped:
+        if code not in list(Code):
+            raise InputError(f"--skip {code!r} is no code{nearest(code, map(str, Code))}")
     anchors = checker.headings(runbook) if runbook else None
-    report = checker.check(files, Options(seconds, frozenset(labels), anchors, strict))
+    report = checker.check(
+        files, Options(seconds, frozenset(labels), anchors, strict, frozenset(skipped))
+    )
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in report.findings], indent=2))
     else:

@@ -203,7 +203,7 @@ def test_durations(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     ["rules: []", "groups: {}", "- a", "groups: [a]", "groups: [{rules: []}]", "groups: [{name: a, rules: 3}]",
-     "groups: [{name: a, intervall: 1m}]", "groups: [{name: a}, {name: a}]", "", "apiVersion: v1\nkind: Pod"],
+     "groups: [{name: a, intervall: 1m}]", "groups: [{name: a}, {name: a}]", "groups", "apiVersion: v1\nkind: Pod"],
 )  # fmt: skip
 def test_no_rules(text: str, tmp_path: Path) -> None:
     """A file that is no rule file says so."""
@@ -211,6 +211,30 @@ def test_no_rules(text: str, tmp_path: Path) -> None:
     path.write_text(text)
 
     assert ["shape"] == [one.code for one in found(path)]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "null", "groups:", "groups: []", "groups: [{name: a, rules: ~}]", "---\n---\n"])  # fmt: skip
+def test_empty(text: str, tmp_path: Path) -> None:
+    """A file without rules is as good as any."""
+    path = tmp_path / "x.yml"
+    path.write_text(text)
+
+    assert (0, ()) == ((report := check([path], Options())).rules, report.findings)
+
+
+def test_nulls(tmp_path: Path) -> None:
+    """What is there and empty is as good as not there."""
+    empty = {"record": "a", "expr": "up", "labels": None}
+
+    assert () == found(rules(tmp_path, empty, alert("up == 0", **{"for": None}), labels=None))
+
+
+def test_skip(tmp_path: Path) -> None:
+    """What one does not want to hear is not said."""
+    path = rules(tmp_path, alert("up == 0", labels={}, annotations={}))
+
+    assert {"runbook", "severity"} == {one.code for one in found(path)}
+    assert () == found(path, skip=frozenset({"runbook", "severity"}))
 
 
 def test_twice(tmp_path: Path) -> None:
@@ -385,6 +409,7 @@ def test_unreadable(name: str, says: str, tmp_path: Path) -> None:
     [
         (["none.yml"], "rule file 'none.yml' does not exist"),
         (["mine.yml", "--scrape-interval", "0"], "--scrape-interval is 0"),
+        (["mine.yml", "--skip", "runbok"], "--skip 'runbok' is no code; did you mean 'runbook'?"),
         (["mine.yml", "--runbook", "none.md"], "runbook 'none.md' does not exist"),
     ],
 )
