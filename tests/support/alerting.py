@@ -67,7 +67,8 @@ class Alertmanager:
         command = [
             need("prometheus-alertmanager", "prometheus-alertmanager"), f"--config.file={config}",
             f"--storage.path={folder}/data", f"--web.listen-address={self.address}",
-            f"--cluster.listen-address={listen}", *(f"--cluster.peer=127.0.0.1:{port}" for port in peers),
+            f"--cluster.listen-address={listen}", "--cluster.settle-timeout=1s",
+            *(f"--cluster.peer=127.0.0.1:{port}" for port in peers),
         ]  # fmt: skip
         self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
         self.client = httpx.Client(base_url=f"http://{self.address}/api/v2", trust_env=False)
