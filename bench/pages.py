@@ -70,7 +70,7 @@ def requests() -> tuple[pd.DataFrame, dict[str, Any]]:
 
     folder = os.environ.get("LIGHTMETER_TRACES")
     if folder:
-        table, _ = importers.read("gentd26", Path(folder) / "gentd26" / "requests.csv.gz")
+        table = importers.read("gentd26", Path(folder) / "gentd26" / "requests.csv.gz").table
     else:
         common.support()
         from support import gentd26
@@ -78,7 +78,7 @@ def requests() -> tuple[pd.DataFrame, dict[str, Any]]:
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "log.csv"
             gentd26.log(15_000, 16).to_csv(path, index=False)
-            table, _ = importers.read("gentd26", path)
+            table = importers.read("gentd26", path).table
     frame = table.select(["arrived_at", "total_seconds", "outcome"]).to_pandas().dropna()
     frame["ended"] = frame["arrived_at"].astype("int64") / 1e6 + frame["total_seconds"]
     return frame.sort_values("ended"), {"requests": len(frame), "data": "GenTD26" if folder else "made up"}  # fmt: skip

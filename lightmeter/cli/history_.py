@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lightmeter.cli.options import as_json
+from lightmeter.cli.steps import steps
 
 
 @click.group("history")
@@ -16,32 +17,82 @@ def command() -> None:
     """Import and look at usage history."""
 
 
+FORMATS = ("gentd26", "csv", "azure-llm", "katz", "diffusiondb")
+
+
 @command.command("import")
-@click.argument("format_", metavar="FORMAT", type=click.Choice(["gentd26"]))
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("format_", metavar="FORMAT", type=click.Choice(FORMATS))
+@click.argument("source", metavar="SOURCE")
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path),
     help="Folder of usage history to add to.",
 )
+@click.option(
+    "--column",
+    "mapping",
+    metavar="OURS=THEIRS",
+    multiple=True,
+    help="csv: the file's name of a usage column. Again for more.",
+)
+@click.option("--service", default="", help="Service of rows that have none.")
 @as_json
-def import_(format_: str, source: Path, out: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Turn a trace into usage rows.
+def import_(format_: str, source: str, out: Path, **options: Any) -> None:
+    """Turn a trace or a table into usage rows.
 
-    FORMAT gentd26 is the request log of Alibaba's cluster-trace-v2026-GenAI, as .csv, .csv.gz or
-    .tar.gz, under any name: the columns decide. Importing the same file again changes nothing.
+    A file is read under any name, plain, as .gz or .tar.gz: the columns decide. Importing the same
+    file again changes nothing. What the source does not know stays empty.
+
+    \b
+    FORMAT gentd26      request log of Alibaba's cluster-trace-v2026-GenAI
+           csv          a table of your own, its columns named like ours or by --column
+           azure-llm    AzureLLMInferenceTrace: a language model's arrivals, no image demand
+           katz         request trace of Katz (T2I-Model-Serving-Request-Trace)
+           diffusiondb  metadata.parquet of DiffusionDB
+
+    \b
+    Example:
+      lightmeter history import csv jobs.csv --column arrived_at=created --service fox --out history
     """
     from lightmeter import history
     from planner import importers
 
-    table, stem = importers.read(format_, source)
-    history.write(table, out, stem)
-    summary = history.History(out).summary()
+    with steps() as tell:
+        tell(0, 2, "reading")
+        table, stem, notes = importers.read(
+            format_,
+            Path(source),
+            mapping=_mapping(options["mapping"], format_),
+            service=options["service"],
+        )
+        tell(1, 2, "writing")
+        history.write(table, out, stem)
+    _imported(table.num_rows, out, notes, as_json=options["as_json"])
+
+
+def _mapping(given: tuple[str, ...], format_: str) -> dict[str, str]:
+    """Read the ``--column`` options."""
+    pairs = [text.partition("=") for text in given]
+    if given and format_ != "csv":
+        raise click.UsageError(f"--column is for csv; {format_} has columns of its own")
+    for ours, equals, theirs in pairs:
+        if not equals or not ours or not theirs:
+            raise click.UsageError(f"--column {ours + equals + theirs!r} is not understood; write it OURS=THEIRS")  # fmt: skip
+    return {ours: theirs for ours, _, theirs in pairs}
+
+
+def _imported(count: int, out: Path, notes: list[str], *, as_json: bool) -> None:
+    """Say what was imported, what must be said of it, and what the folder holds now."""
+    from lightmeter.history import History
+
+    summary = History(out).summary()
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
     if as_json:
-        click.echo(json.dumps(summary, indent=2))
+        click.echo(json.dumps(summary | {"imported": count, "notes": notes}, indent=2))
     else:
-        click.echo(f"{table.num_rows} rows imported into {out}")
+        click.echo(f"{count} rows imported into {out}")
         _show(summary)
 
 
