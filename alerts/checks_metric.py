@@ -23,9 +23,15 @@ def _unknown(name: str, world: World) -> str:
         if f"{name}_bucket" in world.series:
             return f"{name} is a histogram, whose series are {name}_bucket, {name}_sum and {name}_count; ask for one of them"
         near = world.nearest(name)
-        return f"metric {name} does not exist{f'; did you mean {near}?' if near else ''}"
+        what = "is recorded by none of these files" if ":" in name else "does not exist"
+        return f"metric {name} {what}{f'; did you mean {near}?' if near else ''}"
     if name.startswith(SHARED):
-        right = misspelt(name, (one for one in world.series if one.startswith(SHARED)))
+        total = f"{name}_TOTAL"
+        right = (
+            total
+            if total in world.series
+            else misspelt(name, (one for one in world.series if one.startswith(SHARED)))
+        )
         if right:
             return f"metric {name} looks like a misspelling of {right}"
     return f"metric {name} is not one of ours; see that something exposes it" if world.options.strict else ""  # fmt: skip

@@ -115,7 +115,7 @@ def _rule_findings(rule: Written) -> Iterator[Finding]:
             given = f" is {_short(entry[key])}, not a text" if entry.get(key) else " is missing"
             yield rule.says(Code.SHAPE, f"'{key}'{given}", key)
     if not rule.is_alert and rule.name and not _METRIC.fullmatch(rule.name):
-        yield rule.says(Code.SHAPE, f"record {rule.name!r} is no metric name; letters, digits, _ and : make one", "record")  # fmt: skip
+        yield rule.says(Code.SHAPE, f"record {rule.name!r} is no metric name; Prometheus 2 takes letters, digits, _ and :", "record")  # fmt: skip
     for key in ("labels", "annotations"):
         yield from _texts(rule, key)
     for key in ("for", "keep_firing_for"):
@@ -130,13 +130,13 @@ def _texts(rule: Written, key: str) -> Iterator[Finding]:
         if not isinstance(value, str | None):
             yield rule.says(Code.SHAPE, f"{key[:-1]} {name!r} is {_short(value)}, not a text; quote it", key, name)  # fmt: skip
         if not _LABEL.fullmatch(name):
-            yield rule.says(Code.SHAPE, f"{name!r} is no name of a {key[:-1]}; letters, digits and _ make one", key, name)  # fmt: skip
+            yield rule.says(Code.SHAPE, f"{name!r} is no name of a {key[:-1]}; Prometheus 2 takes letters, digits and _", key, name)  # fmt: skip
 
 
 def severity(rule: Written, _: World) -> Iterator[Finding]:
     """See that an alert says whom it wakes."""
-    if rule.is_alert and not rule.labels.get("severity"):
-        yield rule.says(Code.SEVERITY, "the alert has no label 'severity', so nothing can route it; add page, ticket or what your Alertmanager knows", "labels")  # fmt: skip
+    if rule.is_alert and not any("severity" in name for name in rule.labels):
+        yield rule.says(Code.SEVERITY, "the alert has no label 'severity' to be routed by; add page, ticket or what your Alertmanager knows", "labels")  # fmt: skip
 
 
 def _unknown(entry: Entry, known: tuple[str, ...], file: str, *where: str) -> Iterator[Finding]:

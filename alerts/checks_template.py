@@ -64,17 +64,18 @@ def _names(bodies: list[str], rule: Written, world: World) -> Iterator[str]:
         for pair in _LABEL.findall(body):
             name = "".join(pair)
             if has is not None and name not in has and not name.startswith("__"):
-                yield f"the expression leaves no label {name!r}; {_leaves(has, name)}"
+                yield f"the expression leaves no label {name!r}; {_leaves(has, name, world)}"
         if "$value" in _STRING.sub("", body) and _yes_or_no(rule.tree, world):
             yield "$value is always the same here, for the expression says only yes or no; leave it out"
 
 
-def _leaves(has: frozenset[str], name: str) -> str:
+def _leaves(has: frozenset[str], name: str, world: World) -> str:
     own = sorted(one for one in has if not one.startswith("exported_"))
     close = difflib.get_close_matches(name, own, n=1, cutoff=_CLOSE)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"it leaves {', '.join(own)}" if own else "it leaves none at all"
+    more = "; --label names one that your targets have" if world.targets <= has else ""
+    return f"it leaves {', '.join(own)}{more}" if own else "it leaves none at all"
 
 
 def _yes_or_no(tree: Expr, world: World) -> bool:
