@@ -11,10 +11,9 @@ from pathlib import Path
 
 from alerts import checks_order, checks_shape
 from alerts.checks_label import label
-from alerts.checks_link import anchors, link
+from alerts.checks_link import anchors, link, severity
 from alerts.checks_metric import metric
 from alerts.checks_rate import rate
-from alerts.checks_shape import severity
 from alerts.checks_template import template
 from alerts.checks_value import value
 from alerts.finding import Finding

@@ -1,4 +1,4 @@
-"""Whether an alert says what it is, and its links lead anywhere. Pure."""
+"""Whether an alert says what it is and whom it is for, and its links lead anywhere. Pure."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ def anchors(markdown: str) -> frozenset[str]:
         found[slug] = found.get(slug, -1) + 1
     repeated = {f"{slug}-{number}" for slug, last in found.items() for number in range(1, last + 1)}
     return frozenset({*found, *repeated, *_NAMED.findall(text)})
+
+
+def severity(rule: Written, _: World) -> Iterator[Finding]:
+    """See that an alert says whom it wakes."""
+    if rule.is_alert and not any("severity" in name for name in rule.labels):
+        yield rule.says(Code.SEVERITY, "the alert has no label 'severity' to be routed by; add page, ticket or what your Alertmanager knows", "labels")  # fmt: skip
 
 
 def link(rule: Written, world: World) -> Iterator[Finding]:

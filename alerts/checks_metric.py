@@ -26,12 +26,8 @@ def _unknown(name: str, world: World) -> str:
         what = "is recorded by none of these files" if ":" in name else "does not exist"
         return f"metric {name} {what}{f'; did you mean {near}?' if near else ''}"
     if name.startswith(SHARED):
-        total = f"{name}_TOTAL"
-        right = (
-            total
-            if total in world.series
-            else misspelt(name, (one for one in world.series if one.startswith(SHARED)))
-        )
+        known = [one for one in world.series if one.startswith(SHARED)]
+        right = total if (total := f"{name}_TOTAL") in known else misspelt(name, known)
         if right:
             return f"metric {name} looks like a misspelling of {right}"
     return f"metric {name} is not one of ours; see that something exposes it" if world.options.strict else ""  # fmt: skip

@@ -13,7 +13,6 @@ from typing import Any
 from alerts.finding import Code, Finding
 from alerts.reading import parse
 from alerts.rulefile import Entry, RuleFile, Written, specs
-from alerts.world import World
 from lightmeter.errors import nearest
 
 
@@ -131,12 +130,6 @@ def _texts(rule: Written, key: str) -> Iterator[Finding]:
             yield rule.says(Code.SHAPE, f"{key[:-1]} {name!r} is {_short(value)}, not a text; quote it", key, name)  # fmt: skip
         if not _LABEL.fullmatch(name):
             yield rule.says(Code.SHAPE, f"{name!r} is no name of a {key[:-1]}; Prometheus 2 takes letters, digits and _", key, name)  # fmt: skip
-
-
-def severity(rule: Written, _: World) -> Iterator[Finding]:
-    """See that an alert says whom it wakes."""
-    if rule.is_alert and not any("severity" in name for name in rule.labels):
-        yield rule.says(Code.SEVERITY, "the alert has no label 'severity' to be routed by; add page, ticket or what your Alertmanager knows", "labels")  # fmt: skip
 
 
 def _unknown(entry: Entry, known: tuple[str, ...], file: str, *where: str) -> Iterator[Finding]:
