@@ -19,7 +19,7 @@ up: $(VENV)/.runtime
 	$(BIN)/lightmeter up $(UP_ARGS)
 
 test: $(VENV)/.development
-	$(BIN)/python -m pytest -m "not proof" -n $(TEST_JOBS) --dist loadfile $(TEST_ARGS)
+	$(BIN)/python -m pytest -m "not proof" --ignore tests/proof -n $(TEST_JOBS) --dist loadfile $(TEST_ARGS)
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .

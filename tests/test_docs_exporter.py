@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 
 import click
-import httpx
 import pytest
 import yaml
 
@@ -16,6 +15,7 @@ from lightmeter import catalog, cli
 from lightmeter.catalog import CATALOG
 from lightmeter.configuration import known_keys, variable
 from support.exporter import Exporter, Served
+from support.server import fetch
 
 
 PAGE = (Path(__file__).parents[1] / "docs" / "exporter.md").read_text()
@@ -42,7 +42,7 @@ def test_commands(line: str) -> None:
     with Served("") as other:
         told = [other.url if word.startswith("http") else word for word in words]
         with Exporter(*told, "--port", "0") as running:
-            assert 200 == httpx.get(running.url, trust_env=False).status_code
+            assert 200 == fetch(running.url).status_code
 
 
 def test_metrics() -> None:

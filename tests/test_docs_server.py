@@ -9,7 +9,6 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -18,7 +17,7 @@ from lightmeter import catalog
 from lightmeter.catalog import CATALOG, Metric
 from support.cli import clean_environment
 from support.debian import need
-from support.server import Server
+from support.server import Server, fetch
 
 
 ROOT = Path(__file__).parents[1]
@@ -129,7 +128,7 @@ def test_operations_commands(tmp_path: Path) -> None:
 
 def live(server: Server) -> set[Metric]:
     """Tell which of the catalogue's metrics a scrape has a sample of."""
-    text = httpx.get(server.metrics_url, trust_env=False).text
+    text = fetch(server.metrics_url).text
     return {
         metric
         for metric in CATALOG

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import psutil
 
 from exporter.exposition import TEXT
@@ -21,7 +20,7 @@ from lightmeter.history import History
 from support.cli import clean_environment
 from support.fleet import parse, values
 from support.ports import default_ports
-from support.server import eventually
+from support.server import eventually, fetch
 
 
 def start(data: Path, *options: str) -> subprocess.Popen[str]:
@@ -98,7 +97,7 @@ def test_interrupt(tmp_path: Path) -> None:
     ) as process:
         told = wait_for(process, "requests answered")
         page = told.partition("GPUs and host")[2].split()[0]
-        exported = parse(httpx.get(page, trust_env=False).text, TEXT)
+        exported = parse(fetch(page).text, TEXT)
         family = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)

@@ -21,7 +21,7 @@ from exporter.host import Host
 from lightmeter import catalog
 from support.debian import need
 from support.fleet import samples, values
-from support.server import eventually
+from support.server import eventually, fetch
 
 
 NAMES = {metric.name for metric in catalog.CATALOG if metric.room == "host"}
@@ -208,7 +208,7 @@ def theirs(url: str) -> list[Sample]:
     from prometheus_client.parser import text_string_to_metric_families
 
     try:
-        text = httpx.get(url, trust_env=False).text
+        text = fetch(url).text
     except httpx.TransportError:
         return []
     families = text_string_to_metric_families(text)
@@ -236,7 +236,7 @@ def test_node_exporter(node_exporter: str) -> None:
 def test_types(node_exporter: str) -> None:
     """Each metric has node_exporter's type."""
     assert eventually(lambda: bool(theirs(node_exporter)), 20)
-    lines = httpx.get(node_exporter, trust_env=False).text.splitlines()
+    lines = fetch(node_exporter).text.splitlines()
     with reading() as here:
         sheet = Sheet()
         here.write(sheet)

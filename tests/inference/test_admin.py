@@ -12,7 +12,7 @@ import pytest
 from lightmeter import catalog
 from lightmeter.catalog import ShedReason, WorkerState
 from lightmeter.history import History
-from support.server import Server, asking, bearer, eventually
+from support.server import Loading, Server, asking, bearer, eventually
 
 
 KEY, ADMIN = "sk-shop-0123456789", "sk-admin-0123456789"
@@ -220,7 +220,7 @@ def test_ended_while_starting(tmp_path: Path) -> None:
     """A worker that still loads its model ends at once when it is told to."""
     keys = tmp_path / "keys.toml"
     keys.write_text(f'[ops]\nkey = "{ADMIN}"\nadmin = true\n')
-    with Server(tmp_path, "--keys", str(keys), model="tiny") as server:
+    with Loading(tmp_path, "--keys", str(keys)) as server:
         [loading] = workers(server)
         admin(server, "DELETE", f"workers/{loading}")
         assert eventually(lambda: not workers(server), seconds=5)

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pandas as pd
 import pytest
 
 from lightmeter import catalog
 from lightmeter.catalog import Outcome, Priority, Stage
 from lightmeter.history import History
-from support.server import Server, file, picture
+from support.server import Server, fetch, file, picture
 
 
 @pytest.fixture(scope="module")
@@ -243,14 +242,14 @@ def test_series(server: Server) -> None:
     for side in range(16, 400, 16):
         server.post(size=f"{side}x{side}", num_inference_steps=1)
 
-    text = httpx.get(server.metrics_url, trust_env=False).text
+    text = fetch(server.metrics_url).text
     assert 1000 > len([line for line in text.splitlines() if not line.startswith("#")])
 
 
 def test_openmetrics(server: Server) -> None:
     """A scraper that asks for OpenMetrics gets it."""
     accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
-    answer = httpx.get(server.metrics_url, headers=accept, trust_env=False)
+    answer = fetch(server.metrics_url, accept)
 
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
     assert answer.text.endswith("# EOF\n")

@@ -13,7 +13,7 @@ from lightmeter import catalog
 from lightmeter.catalog import ShedReason, WorkerState
 from lightmeter.history import History
 from lightmeter.journal import journals
-from support.server import HALF, Server, asking, bearer, eventually
+from support.server import HALF, PLAIN, Server, asking, bearer, eventually
 
 
 def lasting(seconds: float) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def test_sent_on(tmp_path: Path) -> None:
         with asking(server.ready(), lasting(2)) as answers:
             assert eventually(lambda: busy(server))
             end(server)
-            with httpx.Client(base_url=server.api, trust_env=False) as stranger:
+            with httpx.Client(base_url=server.api, trust_env=False, verify=PLAIN) as stranger:
                 healthy = stranger.get("/healthz").status_code
                 refused = stranger.post("/v1/images/generations", json={"prompt": "x"})
             shed = server.value(catalog.SHED, reason=ShedReason.DRAINING)

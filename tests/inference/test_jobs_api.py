@@ -14,7 +14,7 @@ from lightmeter import catalog
 from lightmeter.catalog import GpuTime, Outcome, WorkerState
 from lightmeter.history import History
 from support.collector import Collector
-from support.server import Server, eventually, file
+from support.server import Server, eventually, fetch, file
 
 
 LONG: dict[str, Any] = {"num_inference_steps": 1000, "size": "16x16"}
@@ -230,7 +230,7 @@ def test_by_url(server: Server) -> None:
     """A job can end in an address instead of the picture."""
     done = finished(server, submit(server, response_format="url").json()["id"])
 
-    assert 200 == httpx.get(done["result"]["data"][0]["url"], trust_env=False).status_code
+    assert 200 == fetch(done["result"]["data"][0]["url"]).status_code
 
 
 def test_row(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from inference.keys import ANYONE, Keys, Tenant, Unauthorized
@@ -14,7 +13,7 @@ from lightmeter.catalog import IMAGES
 from lightmeter.errors import SettingError
 from lightmeter.history import History
 from support.cli import lightmeter
-from support.server import Server, bearer
+from support.server import Server, bearer, fetch
 
 
 SHOP, OPS = "sk-shop-0123456789", "sk-ops-9876543210"
@@ -157,7 +156,7 @@ def test_asked_for(server: Server) -> None:
 def test_health_is_open(server: Server) -> None:
     """Probes and scrapes need no key."""
     addresses = [server.api + path for path in ("/healthz", "/readyz", "/version", "/openapi.json")]
-    answers = [httpx.get(url, trust_env=False) for url in (*addresses, server.metrics_url)]
+    answers = [fetch(url) for url in (*addresses, server.metrics_url)]
 
     assert {200} == {answer.status_code for answer in answers}
 

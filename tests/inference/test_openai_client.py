@@ -9,17 +9,17 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import openai
 import pytest
 from PIL import Image
 
 from lightmeter import catalog
-from lightmeter.catalog import WorkerState
-from support.server import Server, eventually
+from lightmeter.catalog import ShedReason, WorkerState
+from support.server import Loading, Server, eventually, fetch
 
 
 LONG: dict[str, Any] = {"num_inference_steps": 700, "size": "16x16"}
@@ -79,7 +79,7 @@ def test_url(ai: openai.OpenAI) -> None:
 
     assert answer.data is not None
     assert answer.data[0].b64_json is None
-    found = httpx.get(answer.data[0].url or "", trust_env=False)
+    found = fetch(answer.data[0].url or "")
     assert (64, 64) == Image.open(io.BytesIO(found.content)).size
 
 
@@ -199,11 +199,14 @@ def test_full(tmp_path: Path) -> None:
 
 def test_starting(tmp_path: Path) -> None:
     """While the model loads, the client gets its InternalServerError, and a retry finds the model."""
-    with Server(tmp_path, model="tiny") as server:
+    with Loading(tmp_path) as server:
         with client(server) as hasty, pytest.raises(openai.InternalServerError) as caught:
             hasty.images.generate(prompt="x", size="64x64")
-        with client(server, retries=20) as patient:
-            assert patient.images.generate(prompt="x", size="64x64").data
+        with client(server, retries=20) as patient, ThreadPoolExecutor(1) as aside:
+            asked = aside.submit(patient.images.generate, prompt="x", size="64x64")
+            assert eventually(lambda: server.value(catalog.SHED, reason=ShedReason.STARTING) == 2)
+            server.let_go()
+            assert asked.result().data
 
     assert 503 == caught.value.status_code
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import httpx
-
 from lightmeter import catalog
 from lightmeter.catalog import ShedReason
 from lightmeter.history import History
-from support.server import Server
+from support.server import Loading, Server, fetch
 
 
 SLOW = {"num_inference_steps": 50, "size": "16x16"}
@@ -51,12 +49,12 @@ def test_deadline(tmp_path: Path) -> None:
 
 def test_starting(tmp_path: Path) -> None:
     """While the model loads, liveness is well, readiness is not, and requests are sent away."""
-    with Server(tmp_path, model="tiny") as server:
+    with Loading(tmp_path) as server:
         assert 200 == server.client.get("/healthz").status_code
         assert 503 == server.client.get("/readyz").status_code
         answer = server.post()
         assert 422 == server.post(n=0).status_code
-        server.ready()
+        server.let_go().ready()
         ready = server.client.get("/readyz").status_code
 
     assert 503 == answer.status_code
@@ -80,4 +78,4 @@ def test_scrape_alone(tmp_path: Path) -> None:
     """Metrics are served from a port of their own, not by the API."""
     with Server(tmp_path) as server:
         assert 404 == server.client.get("/metrics").status_code
-        assert 200 == httpx.get(server.metrics_url, trust_env=False).status_code
+        assert 200 == fetch(server.metrics_url).status_code

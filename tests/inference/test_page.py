@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import (
     Browser,
@@ -25,7 +24,7 @@ from lightmeter import catalog
 from lightmeter.catalog import GpuTime, WorkerState
 from lightmeter.history import History
 from support.debian import need
-from support.server import Server, eventually
+from support.server import Loading, Server, eventually, fetch
 
 
 PAGE = Path(__file__).parents[2] / "inference" / "page"
@@ -399,10 +398,10 @@ def test_server_gone(browser: Browser, tmp_path: Path) -> None:
 
 def test_loading(browser: Browser, tmp_path: Path) -> None:
     """While the model loads the page says so, and turns ready by itself."""
-    with Server(tmp_path, model="tiny") as server:
+    with Loading(tmp_path) as server:
         visitor = Visitor(browser, server)
         expect(visitor.page.locator("#state")).to_have_text("loading the model")
-        server.ready()
+        server.let_go().ready()
         expect(visitor.page.locator("#state")).to_have_text("ready", timeout=30_000)
         visitor.context.close()
 
@@ -456,4 +455,4 @@ def test_named(visitor: Visitor) -> None:
 def test_not_elsewhere(server: Server) -> None:
     """No other file of the package is served."""
     for path in ("/page/", "/page/../app.py", "/page/%2e%2e/app.py", "/page/routes_page.py"):
-        assert 404 == httpx.get(server.api + path, trust_env=False).status_code
+        assert 404 == fetch(server.api + path).status_code

@@ -20,7 +20,7 @@ from lightmeter.catalog import Metric, Outcome, Stage
 from lightmeter.history import History
 from support.cli import clean_environment
 from support.collector import Collector, Span
-from support.server import Server, eventually
+from support.server import Server, eventually, fetch
 
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -57,7 +57,7 @@ def logged(server: Server, **fields: Any) -> list[dict[str, Any]]:
 def openmetrics(server: Server) -> str:
     """Scrape the way Prometheus does where it stores exemplars."""
     accept = {"accept": "application/openmetrics-text; version=1.0.0"}
-    return httpx.get(server.metrics_url, headers=accept, trust_env=False).text
+    return fetch(server.metrics_url, accept).text
 
 
 def exemplars(text: str, metric: Metric) -> set[str]:

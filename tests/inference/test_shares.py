@@ -16,7 +16,7 @@ import httpx
 
 from lightmeter import catalog
 from lightmeter.catalog import ShedReason
-from support.server import GENERATIONS, Server, asking, bearer, eventually
+from support.server import GENERATIONS, PLAIN, Server, asking, bearer, eventually
 
 
 NOISY, QUIET, ADMIN = "sk-noisy-0123456789", "sk-quiet-0123456789", "sk-admin-0123456789"
@@ -120,7 +120,7 @@ def test_classes(tmp_path: Path) -> None:
     done: Counter[str] = Counter()
 
     def ask(priority: str) -> None:
-        with httpx.Client(base_url=server.api, timeout=60, trust_env=False) as client:
+        with httpx.Client(base_url=server.api, timeout=60, trust_env=False, verify=PLAIN) as client:
             while not stop.is_set():
                 body = {
                     "prompt": "x",

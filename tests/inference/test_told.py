@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
 import pytest
 
 from inference.still import BASE_BYTES, BYTES_PER_PIXEL
 from lightmeter import catalog
 from lightmeter.catalog import Clock, Priority, Stage
 from lightmeter.history import History
-from support.server import Server, asking
+from support.server import Server, asking, fetch
 
 
 def test_steps(tmp_path: Path) -> None:
@@ -47,7 +46,7 @@ def test_slowdown(tmp_path: Path) -> None:
         return server.value(catalog.SLOWDOWN, suffix, priority=Priority.INTERACTIVE)
 
     with Server(tmp_path, "--max-steps", "201") as server:
-        shown = httpx.get(server.metrics_url, trust_env=False).text
+        shown = fetch(server.metrics_url).text
         server.ready().post(num_inference_steps=200)
         first = told("_count")
         server.post(num_inference_steps=200)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from lightmeter.catalog import Stage
-from support.server import Server, eventually, file
+from support.server import Server, eventually, fetch, file
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def urls(answer: httpx.Response) -> list[str]:
 
 
 def get(url: str, **headers: str) -> httpx.Response:
-    return httpx.get(url, headers=headers, trust_env=False)
+    return fetch(url, headers)
 
 
 @pytest.mark.parametrize("name", ["png", "jpeg", "webp"])

@@ -10,12 +10,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-import httpx
 from prometheus_client.samples import Sample
 
 from exporter.exposition import TEXT
 from support.cli import clean_environment
 from support.fleet import parse
+from support.server import fetch
 
 
 START_SECONDS = 60.0
@@ -57,7 +57,7 @@ class Exporter:
 
     def scrape(self) -> list[Sample]:
         """Read the page."""
-        return parse(httpx.get(self.url, trust_env=False, timeout=20).text, TEXT)
+        return parse(fetch(self.url).text, TEXT)
 
     def stop(self) -> int:
         """End it with SIGTERM; return its exit code."""
