@@ -14,6 +14,8 @@ import click
 from alerts import files, packs, runbook
 from alerts.objectives import Money, Slo, parse
 from alerts.rule import Pack
+from dashboards import files as board_files
+from dashboards import reference
 from lightmeter import cli
 from lightmeter.catalog import CATALOG, Metric
 from lightmeter.cli.options import shown
@@ -135,6 +137,7 @@ def gpu() -> str:
 
 PAGES = {"metrics.md": metrics, "settings.md": settings, "commands.md": commands, "gpu.md": gpu}
 RULES = DOCS.parent / "alerts" / "generated"
+BOARDS = DOCS.parent / "dashboards" / "generated"
 EXAMPLE = DOCS.parent / "alerts" / "example-slo.toml"
 
 
@@ -156,6 +159,13 @@ def rules() -> dict[Path, str]:
     }
 
 
+def boards() -> dict[Path, str]:
+    """Make the dashboards, what brings them into a Grafana, and their page."""
+    made = board_files.generate(tuple(board_files.FORMATS))
+    page = f"{NOTE}\n{reference.page()}".rstrip() + "\n"
+    return {BOARDS / name: text for name, text in made.items()} | {DOCS / "dashboards.md": page}
+
+
 def _with_budget() -> tuple[Pack, ...]:
     """Make the packs with the alerts that are there only when something is configured."""
     slo = Slo(money=Money(monthly_budget=1000))
@@ -165,11 +175,12 @@ def _with_budget() -> tuple[Pack, ...]:
 def main() -> int:
     """Write the pages, or compare them."""
     check = "--check" in sys.argv[1:]
-    texts = {DOCS / name: build().rstrip() + "\n" for name, build in PAGES.items()} | rules()
+    texts = {DOCS / name: build().rstrip() + "\n" for name, build in PAGES.items()}
+    texts |= rules() | boards()
     stale = [path for path, text in texts.items() if not path.exists() or path.read_text() != text]
     made = {
         path
-        for folder in (RULES, DOCS.parent / "tests" / "rules")
+        for folder in (RULES, BOARDS, DOCS.parent / "tests" / "rules")
         for path in folder.rglob("*")
         if path.is_file()
     }

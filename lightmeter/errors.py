@@ -10,6 +10,7 @@
     │   ├── HistoryError      usage history that is missing, unreadable or wrong
     │   ├── WebConfigError    a web configuration file that cannot be used
     │   ├── RuleError         objectives or rules that cannot be used
+    │   ├── DashboardError    a dashboard that cannot be read or written
     │   ├── WebhookError      a message of Alertmanager that cannot be read
     │   ├── ScaleError        a scaling policy or trace that cannot be simulated
     │   ├── PriceError        a price table or SKU that cannot be used
@@ -64,6 +65,10 @@ class WebConfigError(InputError):
 
 class RuleError(InputError):
     """Objectives or rules cannot be used."""
+
+
+class DashboardError(InputError):
+    """A dashboard cannot be read or written."""
 
 
 class WebhookError(InputError):

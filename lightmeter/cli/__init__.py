@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "load": "Load generator and benchmark client for any OpenAI-shaped image endpoint.",
     "export": "The GPU and host exporter.",
     "rules": "Alerting and recording rules: make them, check them.",
+    "dashboards": "Dashboards for Grafana: make them, check them.",
     "history": "Import and look at usage history.",
     "simulate": "Scaling policies replayed on a trace or on usage history.",
     "plan": "The cost report: dedicated, shared or on-demand GPUs.",
