@@ -1,6 +1,6 @@
 """Alertmanager's configuration, from the labels of the rules. Pure.
 
-https://prometheus.io/docs/alerting/latest/configuration/ (0.25 and newer)
+https://prometheus.io/docs/alerting/latest/configuration/ (tested with 0.25)
 """
 
 from __future__ import annotations

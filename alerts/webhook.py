@@ -1,8 +1,8 @@
 """Takes Alertmanager's messages: ``POST /webhook``.
 
-What Alertmanager does with an answer: 2xx is delivered; 5xx is tried again; all else is given up,
-and comes again with the next repetition (measured 2026-11 with Alertmanager 0.25). So 4xx is for
-what will never be good, and 503 for what may be good later.
+What Alertmanager does with an answer: 2xx is delivered; 5xx is tried again, four times in 6 s; 4xx
+is given up, 408 and 429 too, and comes with the next repetition (measured 2026-11, version 0.25).
+So 4xx is for what will never be good, and 503 for what may be good later, a slow body too.
 """
 
 from __future__ import annotations
