@@ -14,7 +14,7 @@ import yaml
 
 from alerts import inhibit, packs, routes
 from alerts.objectives import Slo
-from alerts.receivers import TEMPLATES, WAYS
+from alerts.receivers import SECRETS, TEMPLATES, WAYS
 from alerts.render import labels
 from alerts.routes import Pace, Routing
 from alerts.rule import Alert, Severity
@@ -230,6 +230,28 @@ def heard(taker: Taker, path: str) -> list[tuple[str, str]]:
         for alert in message["alerts"]
         if where == path
     ]
+
+
+def test_chat(tmp_path: Path) -> None:
+    """A chat gets the message as Slack and Mattermost take it, by the address in the secret file."""
+    worker = next(a for a in every_alert() if a.name == "LightmeterNoWorkerReady")
+    routing = Routing(pages=AT_ONCE)
+    with Taker() as taker:
+        (tmp_path / "chat-url").write_text(f"{taker.url}/hooks/secret")
+        files = routes.alertmanager(SLO, routing)
+        files = {name: text.replace(SECRETS, str(tmp_path)) for name, text in files.items()}
+        write(tmp_path / "am", files)
+        with Alertmanager(tmp_path / "am", tmp_path / "am" / "chat.yaml").ready() as alertmanager:
+            alertmanager.tell([told(worker)])
+
+            assert eventually(lambda: taker.messages)
+    (path, message), *_ = taker.messages
+    (attachment,) = message["attachments"]
+    assert ("/hooks/secret", "#oncall") == (path, message["channel"])
+    assert "shop: no worker has been ready for 3 minutes" in attachment["title"]
+    assert worker.panel.url(SLO.links.dashboards) == attachment["title_link"]
+    assert f"First: {worker.first}" in attachment["text"]
+    assert f"<{SLO.links.runbook}#lightmeternoworkerready|Runbook>" in attachment["text"]
 
 
 def test_lapse() -> None:

@@ -190,7 +190,10 @@ def test_alertmanager(tmp_path: Path, token_file: Path) -> None:
             hook.refuses = False
             assert eventually(lambda: hook.names() == ["LightmeterMetricsMissing"])
             assert "freeze" == hook.held[-1][0].labels["scaling"]
-            assert eventually(lambda: hook.count(WEBHOOK_ALERTS, AlertResult.REPEATED))
+            token_file.write_text("another-token-of-ours")  # read by both, each time
+            repeated = hook.count(WEBHOOK_ALERTS, AlertResult.REPEATED)
+            assert eventually(lambda: hook.count(WEBHOOK_ALERTS, AlertResult.REPEATED) > repeated)
+            assert 0 == hook.count(WEBHOOK_POSTS, PostResult.UNAUTHORIZED)
             alertmanager.tell([missing | {"endsAt": moment()}])
 
             assert eventually(lambda: hook.names() == [])
