@@ -56,7 +56,7 @@ class Pace:
 class Routing:
     """What may differ from one installation to the other."""
 
-    scaler_url: str = "http://127.0.0.1:9402/webhook"
+    scaler_url: str = "http://127.0.0.1:9402/v1/alerts"
     token_file: str = f"{SECRETS}/scaler-token"
     pages: Pace = Pace("30s", "5m", "4h")
     tickets: Pace = Pace("5m", "1h", "1d")

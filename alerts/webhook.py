@@ -1,4 +1,4 @@
-"""Takes Alertmanager's messages: ``POST /webhook``.
+"""Takes Alertmanager's messages: ``POST /v1/alerts``.
 
 What Alertmanager does with an answer: 2xx is delivered; 5xx is tried again, four times in 6 s; 4xx
 is given up, 408 and 429 too, and comes with the next repetition (measured 2026-11, version 0.25).
@@ -29,7 +29,7 @@ from lightmeter.errors import OutsideError, SettingError, WebhookError, explain
 
 
 _log = logging.getLogger(__name__)
-PATH = "/webhook"
+PATH = "/v1/alerts"
 BODY_BYTES = 1 << 20
 """A group of a thousand alerts takes about as much."""
 LEAST_TOKEN_CHARACTERS = 16
@@ -87,7 +87,7 @@ class Webhook:
     async def post(self, request: Request) -> Response:
         """Take one message."""
         try:
-            if not self._allowed(request.headers.get("authorization", "")):
+            if not self.allowed(request.headers.get("authorization", "")):
                 return self._refuse(401, PostResult.UNAUTHORIZED, "send 'Authorization: Bearer TOKEN' with a token of the scaler's token file")  # fmt: skip
             body = await bodies.read(request, BODY_BYTES)
             return self._take(levels.parse(body))
@@ -112,8 +112,8 @@ class Webhook:
         _tell(taken)
         return JSONResponse({result: taken.results[result] for result in AlertResult})
 
-    def _allowed(self, authorization: str) -> bool:
-        """Compare with each token in constant time; the file is read again, so tokens can change."""
+    def allowed(self, authorization: str) -> bool:
+        """Tell whether a header carries a token. Compare with each token in constant time; the file is read again, so tokens can change."""
         if self._token_file is None:
             return True
         scheme, _, token = authorization.partition(" ")

@@ -18,6 +18,8 @@
     └── OutsideError          exit code 3: something outside failed
         ├── ServerError       a server that we depend on is gone or refuses
         ├── StoreError        the picture store is gone or refuses
+        ├── TargetError       what is scaled cannot be asked, or refuses
+        ├── AuditError        a decision cannot be written down
         ├── WorkerError       a worker process died or could not do its work
         └── DriverError       the NVIDIA driver, or a GPU, does not answer
 
@@ -99,6 +101,14 @@ class ServerError(OutsideError):
 
 class StoreError(OutsideError):
     """The picture store is gone or refuses."""
+
+
+class TargetError(OutsideError):
+    """What is scaled cannot be asked, or refuses."""
+
+
+class AuditError(OutsideError):
+    """A decision cannot be written down."""
 
 
 class WorkerError(OutsideError):

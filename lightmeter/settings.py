@@ -14,6 +14,7 @@ from lightmeter.held import Held
 from lightmeter.section import Port, Section
 from lightmeter.settings_export import Export
 from lightmeter.settings_load import Load
+from lightmeter.settings_scale import Scale
 
 
 Guard = Literal["off", "flag", "retry", "reject"]
@@ -257,6 +258,7 @@ SECTIONS: dict[str, type[Section]] = {
     "up": Up,
     "load": Load,
     "export": Export,
+    "scale": Scale,
     "plan": Plan,
     "log": Log,
 }

@@ -82,7 +82,7 @@ def test_scaler(folder: Path) -> None:
     made = yaml.safe_load((folder / "email.yaml").read_text())
     hook = next(one for one in made["receivers"] if one["name"] == "scaler")["webhook_configs"][0]
 
-    assert "http://127.0.0.1:9402/webhook" == hook["url"]
+    assert "http://127.0.0.1:9402/v1/alerts" == hook["url"]
     assert hook["send_resolved"]
     assert "credentials_file" in hook["http_config"]["authorization"]
     to_scaler = [one for one in made["route"]["routes"] if one["receiver"] == "scaler"]

@@ -1,4 +1,4 @@
-"""``POST /webhook``: who may, what is taken, and what Alertmanager does with the answer."""
+"""``POST /v1/alerts``: who may, what is taken, and what Alertmanager does with the answer."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_gone_away(hook: Hook) -> None:
     """A sender that goes away in the middle of its message does no harm."""
     url = httpx.URL(hook.url)
     with socket.create_connection((url.host, url.port or 80)) as sender:
-        sender.sendall(f"POST /webhook HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 100\r\n\r\n{{".encode())  # fmt: skip
+        sender.sendall(f"POST /v1/alerts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 100\r\n\r\n{{".encode())  # fmt: skip
     assert eventually(lambda: hook.count(WEBHOOK_POSTS, PostResult.UNAVAILABLE) == 1)
 
     assert 200 == post(hook, FIRING).status_code

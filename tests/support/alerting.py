@@ -115,12 +115,14 @@ class Taker:
     def __init__(self, status: int = 200) -> None:
         self.status = status
         self.messages: list[tuple[str, dict[str, Any]]] = []
+        self.headers: list[dict[str, str]] = []
         here = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 here.messages.append((self.path, json.loads(body)))
+                here.headers.append({name.lower(): text for name, text in self.headers.items()})
                 self.send_response(here.status)
                 self.send_header("content-length", "0")
                 self.end_headers()

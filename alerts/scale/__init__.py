@@ -1,0 +1,1 @@
+"""The scaler as it runs: looks, decides, writes down, acts."""

@@ -1,0 +1,101 @@
+"""The scaler's HTTP side: alerts in, a brake, decisions and metrics out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from alerts.scale.scaler import Scaler
+from alerts.webhook import Webhook
+from lightmeter import bodies, catalog
+from lightmeter.catalog import Metric
+from lightmeter.scaling.signals import Observations
+
+
+LONGEST_FREEZE_SECONDS = 30 * 86_400
+SHOWN = 100
+
+
+class Instruments:
+    """Counts what was decided."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(metric: Metric) -> Gauge:
+            return Gauge(metric.name, metric.help, metric.labels, registry=registry)
+
+        self._desired, self._ready, self._starting, self._age = (
+            gauge(metric)
+            for metric in (catalog.DESIRED_REPLICAS, catalog.READY_REPLICAS, catalog.STARTING_REPLICAS, catalog.SIGNAL_AGE)
+        )  # fmt: skip
+        self._decisions = Counter(catalog.DECISIONS.name, catalog.DECISIONS.help, catalog.DECISIONS.labels, registry=registry)  # fmt: skip
+
+    def decided(self, record: dict[str, Any], seen: Observations) -> None:
+        """Count one; what could not be seen is not told, never 0."""
+        target = record["target"]
+        self._desired.labels(target).set(record["to"])
+        self._decisions.labels(target, record["action"], record["chosen_term"]).inc()
+        for gauge, value in ((self._ready, seen.ready), (self._starting, seen.starting)):
+            gauge.labels(target).set(math.nan if value is None else value)
+        for signal, reading in record["observed"].items():
+            age = reading["age_seconds"]
+            self._age.labels(target, signal).set(math.inf if age is None else age)
+
+
+def create_app(
+    scaler: Scaler, webhook: Webhook, registry: CollectorRegistry, clock: Callable[[], float]
+) -> Starlette:
+    """Make the ASGI application."""
+
+    async def decisions(request: Request) -> Response:
+        count = request.query_params.get("last", str(SHOWN))
+        if not count.isdigit():
+            return _refused(422, f"last is {count[:20]!r}; it must be a number of decisions")
+        return JSONResponse({"decisions": list(scaler.audit.last)[-int(count) :] if int(count) else []})  # fmt: skip
+
+    async def freeze(request: Request) -> Response:
+        if not webhook.allowed(request.headers.get("authorization", "")):
+            return _refused(
+                401, "send 'Authorization: Bearer TOKEN' with a token of the scaler's token file"
+            )
+        try:
+            seconds = json.loads(await bodies.read(request) or b"{}").get("seconds", 3600)
+        except (ValueError, AttributeError, bodies.BodyTooLarge):
+            return _refused(
+                400, 'the body is no JSON object; send {"seconds": 3600}, or 0 to go on'
+            )
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds <= LONGEST_FREEZE_SECONDS:  # fmt: skip
+            return _refused(
+                422,
+                f"seconds is {str(seconds)[:20]}; it must lie between 0 and {LONGEST_FREEZE_SECONDS}",
+            )
+        until = clock() + seconds if seconds else None
+        scaler.freeze(until)
+        return JSONResponse({"frozen_until": until})
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"status": "ok", "mode": scaler.mode, "lease": scaler.lease.held})
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    routes = [
+        webhook.route,
+        Route("/v1/decisions", decisions),
+        Route("/v1/freeze", freeze, methods=["POST"]),
+        Route("/healthz", healthz),
+        Route("/metrics", metrics),
+    ]
+    return Starlette(routes=routes)
+
+
+def _refused(status: int, reason: str) -> Response:
+    return JSONResponse({"error": reason}, status)

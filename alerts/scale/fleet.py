@@ -1,0 +1,42 @@
+"""What is scaled: whoever can say how many replicas there are, and change that."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+
+class Fleet(NamedTuple):
+    """Replicas that stand."""
+
+    ready: int
+    starting: int
+
+    @property
+    def all(self) -> int:
+        """Those that serve and those to come."""
+        return self.ready + self.starting
+
+
+class Target(Protocol):
+    """Something with replicas."""
+
+    name: str
+
+    def fleet(self) -> Fleet:
+        """Count the replicas.
+
+        Raises:
+            TargetError: it cannot be asked now.
+        """
+        ...
+
+    def scale(self, to: int) -> str:
+        """Ask for so many replicas, and say what was done.
+
+        Asking twice is asking once. Those that start go before those that serve, and none is ended
+        while it works.
+
+        Raises:
+            TargetError: not possible now; the next look tries again.
+        """
+        ...

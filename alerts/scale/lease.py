@@ -1,0 +1,45 @@
+"""One writer: whoever holds the lock of a file may act; the kernel takes it from the dead."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+from lightmeter.errors import InputError, explain
+
+
+class Lease:
+    """A lock on ``folder/lease``; the file holds the process that has it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "lease"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise InputError(f"lease {str(self._path)!r} {explain(error)}; give another --data") from error  # fmt: skip
+        self.held = False
+
+    def take(self) -> bool:
+        """Try to get it; say whether it is ours. It stays ours until `close` or the process's end."""
+        if not self.held:
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.held = True
+                os.ftruncate(self._file, 0)
+                os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        return self.held
+
+    @property
+    def holder(self) -> str:
+        """Name the process that has it."""
+        with contextlib.suppress(OSError):
+            return os.pread(self._file, 32, 0).decode(errors="replace").strip() or "nobody"
+        return "nobody"
+
+    def close(self) -> None:
+        """Give it back."""
+        os.close(self._file)
+        self.held = False

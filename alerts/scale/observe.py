@@ -1,0 +1,128 @@
+"""What the scaler sees: readings from Prometheus, each with its age.
+
+An empty answer, NaN or an error is no reading, never 0: read as 0 it would scale production down
+at its peak (kedacore/keda#3065, keda-docs#1812).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+import httpx
+
+from alerts.promql import grown, rate, series, share, total
+from lightmeter import catalog
+from lightmeter.catalog import GpuTime, LoadPhase, Outcome, Stage, WorkerState
+from lightmeter.errors import ServerError
+from lightmeter.scaling.signals import Observations
+from lightmeter.units import without_password
+
+
+_log = logging.getLogger(__name__)
+SECONDS = 5.0
+"""Of patience for one answer."""
+ONCE = 8
+"""Questions at the same time."""
+
+
+class Source(Protocol):
+    """Whoever knows what is going on."""
+
+    def look(self) -> Observations:
+        """Take all readings; what cannot be had is None."""
+        ...
+
+
+def questions(service: str, wait: float) -> dict[str, str]:
+    """Say which expression gives each reading of `Observations`; ``wait`` in seconds."""
+    by, of = "service", {"service": service}
+    bound = next((b for b in catalog.STAGE_DURATION.buckets if b >= wait), catalog.STAGE_DURATION.buckets[-1])  # fmt: skip
+    asked = series(catalog.REQUESTS, **of, not_outcome=Outcome.INVALID)
+    served = series(catalog.REQUESTS, **of, outcome=(Outcome.OK, Outcome.ANOMALOUS))
+    useful = series(catalog.GPU_SECONDS, **of, kind=GpuTime.USEFUL)
+    starts = series(catalog.MODEL_LOAD, "_count", **of, phase=LoadPhase.WEIGHTS)
+    queued = {**of, "stage": Stage.QUEUE}
+    waited = grown(by, series(catalog.STAGE_DURATION, "_count", **queued), "2d")
+    in_time = grown(by, series(catalog.STAGE_DURATION, "_bucket", **queued, le=f"{bound:g}"), "2d")
+    latency = (series(catalog.REQUEST_DURATION, part, **of) for part in ("_sum", "_count"))
+    return {
+        "ready": total(by, series(catalog.WORKERS, **of, state=(WorkerState.READY, WorkerState.BUSY))),
+        "starting": total(by, series(catalog.WORKERS, **of, state=WorkerState.STARTING)),
+        "in_flight": total(by, series(catalog.IN_FLIGHT, **of)),
+        "queued": total(by, series(catalog.QUEUE_DEPTH, **of)),
+        "rate_short": rate(by, asked, "2m"),
+        "rate_long": rate(by, asked, "15m"),
+        "active_users": total(by, series(catalog.ACTIVE_USERS, **of)),
+        "service_seconds": share(rate(by, useful, "1h"), rate(by, served, "1h")),
+        "cold_start_seconds": share(grown(by, series(catalog.MODEL_LOAD, "_sum", **of), "1d"), grown(by, starts, "1d")),
+        "violation_ratio": f"1 - {share(in_time, waited)}",
+        "latency_seconds": share(*(rate(by, one, "5m") for one in latency)),
+        "busy": total(by, series(catalog.WORKERS, **of, state=WorkerState.BUSY)),
+        "concurrency": f"sum by ({by}) (avg_over_time({series(catalog.IN_FLIGHT, **of)}[1m]))",
+    }  # fmt: skip
+
+
+class Prometheus:
+    """Asks a Prometheus, or whatever speaks its API, about one service."""
+
+    def __init__(self, url: str, service: str, wait: float, *, bearer: str = "") -> None:
+        headers = {"authorization": f"Bearer {bearer}"} if bearer else {}
+        self._name = without_password(url)
+        self._url, self._headers = url, headers
+        self._questions = questions(service, wait)
+        self._fresh = f"time() - max(timestamp({series(catalog.IN_FLIGHT, service=service)}))"
+        self._silent = False
+
+    def look(self) -> Observations:
+        """Ask everything at once; a Prometheus that does not answer has seen nothing."""
+        asked = {**self._questions, "age": self._fresh}
+        with self._client() as client, ThreadPoolExecutor(ONCE) as threads:
+            values = threads.map(lambda expr: _ask(client, expr), asked.values())
+            found = dict(zip(asked, values, strict=True))
+        age = found.pop("age")
+        self._tell(silent=all(value is None for value in found.values()))
+        return Observations(**found, ages=dict.fromkeys(found, math.inf if age is None else max(0.0, age)))  # fmt: skip
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(
+            base_url=self._url, headers=self._headers, timeout=SECONDS, trust_env=False
+        )
+
+    def _tell(self, *, silent: bool) -> None:
+        if silent != self._silent:
+            _log.warning("Prometheus at %s %s", self._name, "tells nothing of this service" if silent else "tells of this service again")  # fmt: skip
+        self._silent = silent
+
+    def check(self) -> None:
+        """See at the start that it is there.
+
+        Raises:
+            ServerError: it cannot be reached.
+        """
+        try:
+            with self._client() as client:
+                client.get("/api/v1/query", params={"query": "1"}).raise_for_status()
+        except httpx.HTTPError as error:
+            raise ServerError(f"Prometheus at {self._name} cannot be reached: {error}") from error
+
+
+def _ask(client: httpx.Client, expr: str) -> float | None:
+    try:
+        answer = client.get("/api/v1/query", params={"query": expr})
+        return _value(answer.raise_for_status().json())
+    except (httpx.HTTPError, ValueError, KeyError, TypeError, IndexError) as error:
+        _log.debug("%s: %s", expr, error)
+        return None
+
+
+def _value(answer: Mapping[str, Any]) -> float | None:
+    """Read one number; more than one series is a question that was not meant."""
+    result = answer["data"]["result"]
+    if len(result) != 1:
+        return None
+    value = float(result[0]["value"][1])
+    return value if math.isfinite(value) else None

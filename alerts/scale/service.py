@@ -1,0 +1,143 @@
+"""The life of a scaler: settle, look, listen, end."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from alerts.levels import Bounds
+from alerts.routes import Routing
+from alerts.scale import targets
+from alerts.scale.app import Instruments, create_app
+from alerts.scale.audit import Audit
+from alerts.scale.lease import Lease
+from alerts.scale.observe import Prometheus
+from alerts.scale.scaler import Scaler
+from alerts.webhook import Webhook
+from lightmeter.errors import SettingError, explain, port_error
+from lightmeter.scaling.state import Settings
+from lightmeter.settings_scale import Scale
+from lightmeter.units import url
+
+
+def serve(settings: Scale, tell: Callable[[str], None]) -> None:
+    """Scale until SIGINT or SIGTERM.
+
+    Raises:
+        SettingError: the target or a file cannot be used. InputError: the data folder cannot.
+        PortError: the address is taken. ServerError: there is no Prometheus at the start.
+    """
+    registry, folder = CollectorRegistry(), settings.data / "scale"
+    source = Prometheus(settings.prometheus, settings.service, settings.wait, bearer=_secret(settings.bearer_file))  # fmt: skip
+    scaler = Scaler(
+        target=targets.parse(settings.target, _secret(settings.secret_file)),
+        source=source,
+        audit=Audit(folder),
+        lease=Lease(folder),
+        settings=wanted(settings),
+        mode="act" if settings.act else "advisory",
+        watcher=Instruments(registry),
+        clock=time.time,
+    )
+    bounds = Bounds(age_seconds=Routing().scaler.lapse_seconds)
+    webhook = Webhook(scaler, bounds=bounds, token_file=settings.token_file, registry=registry)
+    app = create_app(scaler, webhook, registry, time.time)
+    server = _Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="off", ws="none"))  # fmt: skip
+    with (
+        _listen(settings.host, settings.port) as sock,
+        contextlib.closing(scaler.audit),
+        contextlib.closing(scaler.lease),
+    ):
+        _run(scaler, server, sock, interval=settings.interval, tell=tell)
+
+
+def wanted(settings: Scale) -> Settings:
+    """Turn knobs into what decides.
+
+    Raises:
+        SettingError: the bounds exclude each other.
+    """
+    if settings.min > settings.max:
+        raise SettingError(
+            f"scale.min is {settings.min} and scale.max {settings.max}; min must not be above max"
+        )
+    return Settings(
+        least=settings.min,
+        most=settings.max,
+        wait=settings.wait,
+        price=settings.violation_price,
+        violation_target=settings.violation_target,
+        cold_start=settings.cold_start,
+        max_age=settings.max_age,
+        stale_hold=settings.stale_hold,
+        safe_floor=settings.safe_floor,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise port_error(host, port, "--port", error) from error
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn with the signals left to us, so that a clean stop ends with exit code 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        def stop(*_: object) -> None:
+            self.should_exit = True
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        yield
+
+
+def _run(
+    scaler: Scaler,
+    server: uvicorn.Server,
+    sock: socket.socket,
+    *,
+    interval: float,
+    tell: Callable[[str], None],
+) -> None:
+    stop = threading.Event()
+    loop = threading.Thread(target=scaler.run, args=(interval, stop), name="scaler")
+    loop.start()
+    try:
+        address = url(*sock.getsockname()[:2])
+        tell(f"scaler   {address}  ({scaler.mode}; target {scaler.target.name})")
+        server.run([sock])
+    finally:
+        stop.set()
+        scaler.hold(())
+        loop.join()
+
+
+def _secret(path: Path | None) -> str:
+    """Read a secret of one line.
+
+    Raises:
+        SettingError: naming the file, never what is in it.
+    """
+    if path is None:
+        return ""
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise SettingError(f"secret file {str(path)!r} {explain(error)}") from error
+    except UnicodeDecodeError as error:
+        raise SettingError(f"secret file {str(path)!r} is no ASCII text") from error
+    if not text or "\n" in text:
+        raise SettingError(f"secret file {str(path)!r} must hold one line")
+    return text

@@ -1,0 +1,110 @@
+"""Which targets there are, by how they are written: ``pool:URL``, ``command:...``, ``webhook:URL``, ``null``."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import shlex
+import subprocess
+import time
+
+import httpx
+
+from alerts.scale.fleet import Fleet, Target
+from alerts.scale.pool import Pool
+from lightmeter.errors import SettingError, TargetError, nearest
+from lightmeter.units import without_password
+
+
+FORMS = ("pool:URL", "webhook:URL", "command:PROGRAM ARGUMENTS", "null")
+COMMAND_SECONDS = 60.0
+WEBHOOK_SECONDS = 10.0
+SIGNATURE = "x-lightmeter-signature"
+"""Carries ``t=SECONDS,sha256=HEX``: HMAC-SHA256 of ``SECONDS.BODY`` with the shared secret."""
+
+
+class Remembered:
+    """Replicas of a target that does not say how many there are: what was asked for last."""
+
+    def __init__(self, name: str, begin: int = 0) -> None:
+        self.name = name
+        self._asked = begin
+
+    def fleet(self) -> Fleet:
+        """Say what was asked for last."""
+        return Fleet(self._asked, 0)
+
+    def scale(self, to: int) -> str:
+        """Remember it."""
+        self._asked = to
+        return "remembered"
+
+
+class Command(Remembered):
+    """Runs a program with the number of replicas as its last argument; no shell takes part."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(f"command {line.split(maxsplit=1)[0]}")
+        self._words = shlex.split(line)
+
+    def scale(self, to: int) -> str:
+        """Run it."""
+        try:
+            ran = subprocess.run(  # noqa: S603  (the operator's own program)
+                [*self._words, str(to)],
+                capture_output=True,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                text=True,
+                timeout=COMMAND_SECONDS,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise TargetError(f"{self.name} could not be run: {error}") from error
+        if ran.returncode:
+            raise TargetError(f"{self.name} ended with {ran.returncode}: {' '.join(ran.stderr.split())[:200]}")  # fmt: skip
+        super().scale(to)
+        return f"{self.name} ended with 0"
+
+
+class Webhook(Remembered):
+    """Posts ``{"target", "replicas", "at"}`` with a signature over time and body."""
+
+    def __init__(self, url: str, secret: str) -> None:
+        super().__init__(without_password(url))
+        self._url, self._secret = url, secret.encode()
+
+    def scale(self, to: int) -> str:
+        """Post it; any 2xx is taken for done."""
+        at = int(time.time())
+        body = json.dumps({"target": self.name, "replicas": to, "at": at}).encode()
+        digest = hmac.new(self._secret, f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+        headers = {"content-type": "application/json", SIGNATURE: f"t={at},sha256={digest}"}
+        try:
+            answer = httpx.post(self._url, content=body, headers=headers, timeout=WEBHOOK_SECONDS, trust_env=False)  # fmt: skip
+        except httpx.HTTPError as error:
+            raise TargetError(f"webhook {self.name} cannot be reached: {error}") from error
+        if not answer.is_success:
+            raise TargetError(f"webhook {self.name} answered {answer.status_code}")
+        super().scale(to)
+        return f"webhook answered {answer.status_code}"
+
+
+def parse(text: str, secret: str = "") -> Target:
+    """Make the target that a text names; ``secret`` is an admin's key, or what signs a webhook.
+
+    Raises:
+        SettingError: it is of no known form, or lacks what its form needs.
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "null" and not rest:
+        return Remembered("null")
+    if kind == "command" and rest.strip():
+        return Command(rest)
+    if kind in ("pool", "webhook") and rest.startswith(("http://", "https://")):
+        if kind == "pool":
+            return Pool(rest, secret)
+        if not secret:
+            raise SettingError("target 'webhook:...' needs a secret to sign with; give scale.secret_file")  # fmt: skip
+        return Webhook(rest, secret)
+    raise SettingError(f"target {without_password(text)!r} is none of {', '.join(FORMS)}{nearest(kind, ['pool', 'webhook', 'command', 'null'])}")  # fmt: skip

@@ -1,0 +1,77 @@
+"""The scaler's knobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from lightmeter.section import Port, Seconds, Section
+
+
+class Scale(Section):
+    """The scaler."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.", min_length=1)
+    port: Port = Field(
+        9402, description="Port of /v1/alerts, /v1/decisions, /v1/freeze and /metrics."
+    )
+    prometheus: str = Field(
+        "http://127.0.0.1:9090",
+        description="Prometheus, or what speaks its API, that knows the service.",
+        pattern=r"^https?://",
+    )
+    bearer_file: Path | None = Field(None, description="File with the token for that Prometheus.")
+    service: str = Field(
+        "zimage",
+        description="The service that is scaled, as its metrics name it.",
+        min_length=1,
+        pattern=r"^[^\"\\]+$",
+    )
+    target: str = Field(
+        "null",
+        description="What is scaled: pool:URL (the workers of a lightmeter server), webhook:URL, command:PROGRAM, or null.",
+    )
+    secret_file: Path | None = Field(
+        None, description="File with the admin's key of a pool, or the secret that signs a webhook."
+    )
+    token_file: Path | None = Field(
+        None,
+        description="File with the tokens of those who may post alerts and freeze; without one anybody who reaches the port may.",
+    )
+    act: bool = Field(
+        default=False, description="Act on decisions; without it they are only written down."
+    )
+    interval: Seconds = Field(15.0, description="Time between two looks.", ge=1, le=300)
+    min: int = Field(0, description="Fewest replicas.", ge=0, le=10_000)
+    max: int = Field(8, description="Most replicas.", ge=1, le=10_000)
+    wait: Seconds = Field(30.0, description="The longest wait that is no violation.", gt=0)
+    violation_price: float = Field(
+        900.0,
+        description="What a violation is worth, in GPU-seconds: the one knob between cost and waiting.",
+        ge=0,
+    )
+    violation_target: float = Field(
+        0.0,
+        description="Share of violations that the price is moved to keep; 0 leaves the price as it is.",
+        ge=0,
+        lt=1,
+    )
+    cold_start: Seconds = Field(
+        180.0, description="What a start takes, as long as none was measured.", gt=0
+    )
+    max_age: Seconds = Field(
+        60.0, description="Beyond it a reading is stale: nothing is scaled down.", gt=0
+    )
+    stale_hold: Seconds = Field(
+        900.0,
+        description="How long the replicas are held without readings; then there are at least safe_floor.",
+        ge=0,
+    )
+    safe_floor: int = Field(
+        1, description="Replicas that there are at least when nothing is known.", ge=0
+    )
+    data: Path = Field(
+        Path("lightmeter-data"),
+        description="Folder of the decisions and the lease, under `scale/`.",
+    )

@@ -1,0 +1,128 @@
+"""Readings from Prometheus: what an answer means, and what no answer means."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import promql_parser
+import pytest
+
+from alerts.scale.observe import Prometheus, questions
+from lightmeter import catalog
+from lightmeter.errors import ServerError
+from lightmeter.scaling.signals import NEEDED, Observations
+
+
+class Api:
+    """Answers queries as Prometheus's API does: with ``value`` for all, or ``body`` as it is."""
+
+    def __init__(self) -> None:
+        self.value, self.age, self.status = "1", "3", 200
+        self.result: list[dict[str, Any]] | None = None
+        here = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                query = parse_qs(urlsplit(self.path).query)["query"][0]
+                value = here.age if query.startswith("time() -") else here.value
+                result = here.result if here.result is not None else [{"metric": {}, "value": [0, value]}]  # fmt: skip
+                body = json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}).encode()  # fmt: skip
+                self.send_response(here.status)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    one = Api()
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+def look(api: Api) -> Observations:
+    return Prometheus(api.url, "shop", 30.0).look()
+
+
+def test_read(api: Api) -> None:
+    """Each reading has its value and its age."""
+    api.value = "2.5"
+    seen = look(api)
+
+    assert {2.5} == {getattr(seen, name) for name in NEEDED}
+    assert {3.0} == set(seen.ages.values())
+
+
+def test_zero(api: Api) -> None:
+    """A zero that is told is a zero."""
+    api.value = "0"
+
+    assert 0.0 == look(api).in_flight
+
+
+@pytest.mark.parametrize("case", ["empty", "nan", "infinite", "several", "error", "nothing of Prometheus", "no number"])  # fmt: skip
+def test_no_reading(api: Api, case: str) -> None:
+    """An empty answer, NaN, two series or an error is no reading, and never 0."""
+    match case:
+        case "empty":
+            api.result = []
+        case "nan":
+            api.value = "NaN"
+        case "infinite":
+            api.value = "+Inf"
+        case "several":
+            api.result = [{"metric": {}, "value": [0, "1"]}] * 2
+        case "error":
+            api.status = 500
+        case "nothing of Prometheus":
+            api.result = [{"metric": {}}]
+        case _:
+            api.value = "many"
+
+    assert {None} == {getattr(look(api), name) for name in NEEDED}
+
+
+def test_old(api: Api) -> None:
+    """Readings of half an hour ago say so."""
+    api.age = "1800"
+
+    assert {1800.0} == set(look(api).ages.values())
+
+
+def test_ageless(api: Api) -> None:
+    """Where nobody knows how old a reading is, it is as old as can be."""
+    api.age = "NaN"
+
+    assert {math.inf} == set(look(api).ages.values())
+
+
+def test_down() -> None:
+    """A Prometheus that is not there has seen nothing; at the start that is an error."""
+    source = Prometheus("http://127.0.0.1:9", "shop", 30.0)
+
+    assert {None} == {getattr(source.look(), name) for name in NEEDED}
+    with pytest.raises(ServerError, match="cannot be reached"):
+        source.check()
+
+
+def test_questions() -> None:
+    """Each question is PromQL, about metrics of the catalogue, and gives a reading that there is."""
+    known = {metric.name for metric in catalog.CATALOG}
+    for name, expr in questions("shop", 30.0).items():
+        promql_parser.parse(expr)
+        assert name in Observations._fields
+        assert any(metric in expr for metric in known)
