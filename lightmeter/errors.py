@@ -13,6 +13,7 @@
     │   ├── DashboardError    a dashboard that cannot be read or written
     │   ├── WebhookError      a message of Alertmanager that cannot be read
     │   ├── ScaleError        a scaling policy or trace that cannot be simulated
+    │   ├── QueryError        an expression of PromQL that cannot be evaluated
     │   ├── PriceError        a price table or SKU that cannot be used
     │   └── PlanError         a question that the planner cannot answer as asked
     └── OutsideError          exit code 3: something outside failed
@@ -79,6 +80,10 @@ class WebhookError(InputError):
 
 class ScaleError(InputError):
     """A scaling policy is unknown, or a trace cannot be simulated."""
+
+
+class QueryError(InputError):
+    """An expression of PromQL cannot be evaluated."""
 
 
 class PriceError(InputError):

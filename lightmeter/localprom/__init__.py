@@ -1,0 +1,1 @@
+"""Metrics on one machine without a server beside: scrape, keep, ask in PromQL, evaluate rules."""
