@@ -51,7 +51,10 @@ def prometheus(times: Floats, series: Mapping[str, Floats], step: float) -> Iter
         command = ["prometheus", f"--config.file={root}/prometheus.yml", f"--storage.tsdb.path={root}/tsdb", "--storage.tsdb.retention.time=100y", f"--web.listen-address={address}", f"--query.lookback-delta={2 * step:.0f}s", "--query.max-samples=500000000", "--query.timeout=10m"]  # fmt: skip
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # fmt: skip
             try:
-                yield Past(f"http://{address}", times[0], times[-1], step)
+                with contextlib.closing(
+                    Past(f"http://{address}", times[0], times[-1], step)
+                ) as past:
+                    yield past
             finally:
                 process.terminate()
 
@@ -61,9 +64,14 @@ class Past:
 
     def __init__(self, url: str, begin: float, end: float, step: float) -> None:
         self.times: Floats = np.arange(begin, end + step / 2, step)
+        self.url = url
         self._step = step
         self._client = httpx.Client(base_url=url, timeout=600, trust_env=False)
         self._wait()
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._client.close()
 
     def where(self, expr: str) -> dict[str, npt.NDArray[np.bool_]]:
         """Say when an expression is true, by the labels of its results as JSON."""

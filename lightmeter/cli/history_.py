@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lightmeter.cli.options import as_json
-from lightmeter.cli.steps import steps
+from lightmeter.cli.steps import Tell, steps
+
+
+if TYPE_CHECKING:  # a room is imported when its command runs
+    from planner.importers import Imported
 
 
 @click.group("history")
@@ -17,7 +22,8 @@ def command() -> None:
     """Import and look at usage history."""
 
 
-FORMATS = ("gentd26", "csv", "azure-llm", "katz", "diffusiondb")
+PROMETHEUS = "prometheus"
+FORMATS = ("gentd26", "csv", "azure-llm", "katz", "diffusiondb", PROMETHEUS)
 
 
 @command.command("import")
@@ -37,12 +43,22 @@ FORMATS = ("gentd26", "csv", "azure-llm", "katz", "diffusiondb")
     help="csv: the file's name of a usage column. Again for more.",
 )
 @click.option("--service", default="", help="Service of rows that have none.")
+@click.option(
+    "--since", metavar="TIME", help="prometheus: first day, like 2026-11-01 or 15d.  [default: 30d]"
+)
+@click.option("--until", metavar="TIME", help="prometheus: end, not included.  [default: now]")
+@click.option("--step", metavar="DURATION", help="prometheus: how finely to ask.  [default: 1m]")
+@click.option(
+    "--bearer-token-file",
+    type=click.Path(path_type=Path),
+    help="prometheus: file with the token to send.",
+)
 @as_json
 def import_(format_: str, source: str, out: Path, **options: Any) -> None:
     """Turn a trace or a table into usage rows.
 
     A file is read under any name, plain, as .gz or .tar.gz: the columns decide. Importing the same
-    file again changes nothing. What the source does not know stays empty.
+    file or day again changes nothing. What the source does not know stays empty.
 
     \b
     FORMAT gentd26      request log of Alibaba's cluster-trace-v2026-GenAI
@@ -50,32 +66,67 @@ def import_(format_: str, source: str, out: Path, **options: Any) -> None:
            azure-llm    AzureLLMInferenceTrace: a language model's arrivals, no image demand
            katz         request trace of Katz (T2I-Model-Serving-Request-Trace)
            diffusiondb  metadata.parquet of DiffusionDB
+           prometheus   SOURCE is the URL of a Prometheus or of what speaks its API
 
     \b
-    Example:
+    Examples:
       lightmeter history import csv jobs.csv --column arrived_at=created --service fox --out history
+      lightmeter history import prometheus http://localhost:9090 --since 15d --out history
     """
     from lightmeter import history
-    from planner import importers
 
+    _check_options(format_, options)
+    read = _from_prometheus if format_ == PROMETHEUS else _from_file
     with steps() as tell:
-        tell(0, 2, "reading")
-        table, stem, notes = importers.read(
-            format_,
-            Path(source),
-            mapping=_mapping(options["mapping"], format_),
-            service=options["service"],
-        )
-        tell(1, 2, "writing")
+        table, stem, notes = read(format_, source, out, options, tell)
+        tell(1, 1, "writing")
         history.write(table, out, stem)
     _imported(table.num_rows, out, notes, as_json=options["as_json"])
 
 
-def _mapping(given: tuple[str, ...], format_: str) -> dict[str, str]:
+def _check_options(format_: str, options: dict[str, Any]) -> None:
+    """Refuse an option that this format has no use for."""
+    only = {"mapping": "csv", "since": PROMETHEUS, "until": PROMETHEUS, "step": PROMETHEUS, "bearer_token_file": PROMETHEUS}  # fmt: skip
+    for name, wanted in only.items():
+        if options[name] and format_ != wanted:
+            flag = "--column" if name == "mapping" else "--" + name.replace("_", "-")
+            raise click.UsageError(f"{flag} is for {wanted}, not for {format_}")
+    if options["service"] and format_ == PROMETHEUS:
+        raise click.UsageError("--service is for files; a Prometheus names the services itself")
+
+
+def _from_file(
+    format_: str, source: str, _out: Path, options: dict[str, Any], tell: Tell
+) -> Imported:
+    from planner import importers
+
+    tell(0, 1, "reading")
+    return importers.read(
+        format_, Path(source), mapping=_mapping(options["mapping"]), service=options["service"]
+    )
+
+
+def _from_prometheus(
+    _format: str, source: str, out: Path, options: dict[str, Any], tell: Tell
+) -> Imported:
+    from lightmeter.units import parse_duration
+    from planner import from_prometheus, promql
+
+    now = datetime.now(UTC)
+    span = from_prometheus.days(
+        from_prometheus.moment(options["since"] or "30d", now),
+        from_prometheus.moment(options["until"], now) if options["until"] else now,
+        parse_duration(options["step"] or "1m"),
+    )
+    path = options["bearer_token_file"]
+    token = promql.token_of(path) if path else None
+    found = from_prometheus.read(source, span, token=token, tell=tell)
+    return from_prometheus.without_poorer(found, out)
+
+
+def _mapping(given: tuple[str, ...]) -> dict[str, str]:
     """Read the ``--column`` options."""
     pairs = [text.partition("=") for text in given]
-    if given and format_ != "csv":
-        raise click.UsageError(f"--column is for csv; {format_} has columns of its own")
     for ours, equals, theirs in pairs:
         if not equals or not ours or not theirs:
             raise click.UsageError(f"--column {ours + equals + theirs!r} is not understood; write it OURS=THEIRS")  # fmt: skip

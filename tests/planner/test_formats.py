@@ -266,7 +266,9 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["gentd26", "--column", "a=b"], "--column is for csv; gentd26 has columns of its own"),
+        (["gentd26", "--column", "a=b"], "--column is for csv, not for gentd26"),
+        (["csv", "--since", "30d"], "--since is for prometheus, not for csv"),
+        (["csv", "--bearer-token-file", "x"], "--bearer-token-file is for prometheus, not for csv"),
         (["csv", "--column", "arrived_at"], "--column 'arrived_at' is not understood; write it OURS="),
         (["csv", "--column", "arrived_at="], "is not understood; write it OURS=THEIRS"),
     ],
