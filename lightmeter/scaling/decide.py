@@ -15,6 +15,10 @@ from lightmeter.scaling.signals import Observations
 from lightmeter.scaling.state import State, miss
 
 
+MOST_BOOTS = 10_000
+"""More starts than these are not remembered one by one."""
+
+
 def decide(state: State, seen: Observations, now: float) -> Decision:
     """Decide on an absolute number of replicas; ``now`` is in seconds of the caller's clock.
 
@@ -95,6 +99,7 @@ def _limited(state: State, votes: Votes, fleet: tuple[int, int], stuck: int) -> 
 
 def _boots(boots: tuple[float, ...], starting: int, now: float) -> tuple[float, ...]:
     """Match the starts that are remembered with those seen: the oldest are ready first."""
+    starting = min(starting, MOST_BOOTS)
     known = boots[len(boots) - starting :] if starting < len(boots) else boots
     return known if len(known) == starting else (*known, *(now,) * (starting - len(known)))
 
