@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lightmeter import catalog
+from lightmeter import catalog, cli
 from lightmeter.catalog import Outcome
+from lightmeter.history import History
 from support.debian import need
 from support.server import Server, eventually
 
@@ -111,3 +112,26 @@ def test_promtool(server: Server) -> None:
         [program, "check", "metrics"], input=text, capture_output=True, text=True, check=False
     )
     assert (0, "") == (run.returncode, run.stderr)
+
+
+def test_imported(
+    server: Server, prometheus: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a real Prometheus kept of a real server becomes as many rows, as long on the GPU in all."""
+    query = f'sum({catalog.REQUESTS.name}{{outcome="{Outcome.OK}"}})'
+    assert eventually(lambda: ask(prometheus, query) == 0.0, seconds=40)
+    for seed in range(8):
+        server.post(seed=seed)
+    assert eventually(lambda: ask(prometheus, query) == 8.0, seconds=40)
+    time.sleep(2)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["history", "import", "prometheus", prometheus, "--since", "1s", "--step", "1s", "--out", str(tmp_path / "past")])  # fmt: skip
+
+    assert 0 == end.value.code, capsys.readouterr().err
+    columns = ["service", "model", "outcome", "service_seconds", "gpu_seconds"]
+    kept, rows = (History(path).frame(columns) for path in (tmp_path / "past", server.history))
+    assert [str(Outcome.OK)] * 8 == list(kept["outcome"]) == list(rows["outcome"])
+    assert set(rows["service"]) == set(kept["service"])
+    assert set(rows["model"]) == set(kept["model"])
+    spent = rows["service_seconds"].sum()
+    assert 0.4 * spent < kept["service_seconds"].sum() < 2.5 * spent
