@@ -24,6 +24,16 @@ class Profile:
         self._kept: Any = None
         self._spare: Any = None
         self._at = 0.0
+        self._asked = self._question()
+
+    def _question(self) -> Any:
+        """Make what is asked: 22 KiB, kept as they take longer to fill than the answer."""
+        nvml = self._device.nvml
+        get = nvml.c_nvmlGpmMetricsGet_t()
+        get.version, get.numMetrics = nvml.NVML_GPM_METRICS_GET_VERSION, len(_GPM)
+        for slot, number in enumerate(_GPM):
+            get.metrics[slot].metricId = number
+        return get
 
     def read(self) -> tuple[float, dict[int, float]] | None:
         """Tell the seconds since the last look, and the averages; None where there are none."""
@@ -44,19 +54,15 @@ class Profile:
         return None if before is None else (elapsed, self._between(before))
 
     def _between(self, before: Any) -> dict[int, float]:
-        nvml = self._device.nvml
-        get = nvml.c_nvmlGpmMetricsGet_t()
-        get.version, get.numMetrics = nvml.NVML_GPM_METRICS_GET_VERSION, len(_GPM)
+        nvml, get = self._device.nvml, self._asked
         get.sample1, get.sample2 = before, self._kept
-        for slot, number in enumerate(_GPM):
-            get.metrics[slot].metricId = number
         try:
             nvml.nvmlGpmMetricsGet(get)
         except nvml.NVMLError:
             return {}
-        found = [get.metrics[slot] for slot in range(len(_GPM))]
+        found = zip(_GPM, get.metrics, strict=False)
         return {
-            one.metricId: one.value / 100
-            for one in found
-            if not one.nvmlReturn and math.isfinite(one.value)
+            number: value / 100
+            for number, one in found
+            if not one.nvmlReturn and math.isfinite(value := one.value)
         }

@@ -26,6 +26,8 @@ from exporter.watch import CensusWatch, Do
 __all__ = ["Options", "Supervisor"]
 _log = logging.getLogger(__name__)
 _TURN_SECONDS = 0.25
+_GATHER_SECONDS = 0.02
+"""Samplers speak within a few milliseconds of each other; all are heard in one turn."""
 _HELD_UP_SECONDS = 1.0
 _FRAME_BYTES = 1 << 18
 _CENSUS = "census"
@@ -95,7 +97,9 @@ class Supervisor:
             OSError: the nursery is gone.
         """
         begun = time.monotonic()
-        heard = self._selector.select(_TURN_SECONDS)
+        if self._selector.select(_TURN_SECONDS):
+            self._ending.wait(_GATHER_SECONDS)
+        heard = self._selector.select(0)
         with self._lock:
             for key, _ in heard:
                 self._hear(key.data)
