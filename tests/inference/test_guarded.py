@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +19,43 @@ from support.server import Server, eventually
 LARGE: dict[str, Any] = {"size": "256x256", "num_inference_steps": 1}
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Give a server that marks faults to all tests that need no other."""
+    with Server(tmp_path_factory.mktemp("data")) as running:
+        yield running.ready()
+
+
 @pytest.mark.parametrize("kind", [kind for kind in Anomaly if kind is not Anomaly.DUPLICATE])
-def test_flagged(kind: Anomaly, tmp_path: Path) -> None:
+def test_flagged(kind: Anomaly, server: Server) -> None:
     """A faulty picture is delivered by default, marked in the answer, the metric and the history."""
-    with Server(tmp_path) as server:
-        answer = server.ready().post(prompt=kind.value, **LARGE)
-        counted = server.value(catalog.ANOMALIES, kind=kind), server.value(catalog.ANOMALIES)
-        outcome = server.value(catalog.REQUESTS, outcome=Outcome.ANOMALOUS)
-    rows = History(server.history).frame(["outcome", "anomaly"])
+
+    def counted() -> list[float]:
+        return [
+            server.value(catalog.ANOMALIES, kind=kind),
+            server.value(catalog.ANOMALIES),
+            server.value(catalog.REQUESTS, outcome=Outcome.ANOMALOUS),
+        ]
+
+    before = counted()
+    answer = server.post(prompt=kind.value, **LARGE)
+    after = counted()
+    rows = History(server.history).frame(["request_id", "outcome", "anomaly"])
+    row = rows[rows["request_id"] == answer.json()["id"]]
 
     assert 200 == answer.status_code
     assert [kind.value] == answer.json()["quality"][0]["anomalies"]
-    assert (1, 1, 1) == (*counted, outcome)
-    assert [["anomalous", kind.value]] == rows[["outcome", "anomaly"]].to_numpy().tolist()
+    assert [1, 1, 1] == [now - then for now, then in zip(after, before, strict=True)]
+    assert [["anomalous", kind.value]] == row[["outcome", "anomaly"]].to_numpy().tolist()
 
 
-def test_nothing_found(tmp_path: Path) -> None:
+def test_nothing_found(server: Server) -> None:
     """Sound pictures raise nothing; their signals are told, and looking is a stage of its own."""
-    with Server(tmp_path) as server:
-        answer = server.ready().post(**LARGE, n=2)
-        found = server.value(catalog.ANOMALIES)
-        signals = server.value(catalog.IMAGE_SIGNAL, "_count")
+    found = server.value(catalog.ANOMALIES)
+    signals = server.value(catalog.IMAGE_SIGNAL, "_count")
+    answer = server.post(**LARGE, n=2)
+    found = server.value(catalog.ANOMALIES) - found
+    signals = server.value(catalog.IMAGE_SIGNAL, "_count") - signals
 
     body = answer.json()
     assert [[], []] == [one["anomalies"] for one in body["quality"]]
@@ -95,14 +112,12 @@ def test_made_again(tmp_path: Path) -> None:
     assert 7 == once.json()["data"][0]["seed"]
 
 
-def test_duplicates(tmp_path: Path) -> None:
+def test_duplicates(server: Server) -> None:
     """Different seeds that give one picture are told; the same request again is none."""
-    with Server(tmp_path) as server:
-        server.ready()
-        found = [
-            server.post(prompt=prompt, seed=seed, **LARGE).json()["quality"][0]["anomalies"]
-            for prompt, seed in [("duplicate", 1), ("duplicate", 1), ("duplicate", 2), ("fox", 2)]
-        ]
+    found = [
+        server.post(prompt=prompt, seed=seed, **LARGE).json()["quality"][0]["anomalies"]
+        for prompt, seed in [("duplicate", 1), ("duplicate", 1), ("duplicate", 2), ("fox", 2)]
+    ]
 
     assert [[], [], ["duplicate"], []] == found
 

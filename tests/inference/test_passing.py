@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from lightmeter import catalog
 from lightmeter.catalog import Metric, Outcome, Stage
 from lightmeter.history import History
 from support.cli import clean_environment
-from support.collector import Collector, Span
+from support.collector import DELAY_SECONDS, Collector, Span
 from support.server import Server, eventually, fetch
 
 
@@ -28,17 +29,42 @@ PRIVATE = "a very private lighthouse"
 LONG = {"num_inference_steps": 200, "size": "16x16"}
 
 
+def traced(data: Path, collector: Collector) -> Server:
+    variables = collector.environment(OTEL_SERVICE_NAME="shop")
+    options = ("--access-log", "--max-steps", "200")
+    return Server(data, *options, before=["--log-format", "json"], **variables)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Collector]]:
+    with Collector() as collector, traced(tmp_path_factory.mktemp("data"), collector) as server:
+        yield server.ready(), collector
+
+
 @pytest.fixture
-def collector() -> Iterator[Collector]:
+def server(shared: tuple[Server, Collector]) -> Server:
+    """Give the server of all tests, with whatever it told of those before out of the way."""
+    server, collector = shared
+    time.sleep(3 * DELAY_SECONDS)
+    server.log.clear()
+    collector.bodies.clear()
+    return server
+
+
+@pytest.fixture
+def collector(shared: tuple[Server, Collector]) -> Collector:
+    return shared[1]
+
+
+@pytest.fixture
+def own_collector() -> Iterator[Collector]:
     with Collector() as running:
         yield running
 
 
 @pytest.fixture
-def server(tmp_path: Path, collector: Collector) -> Iterator[Server]:
-    variables = collector.environment(OTEL_SERVICE_NAME="shop")
-    options = ("--access-log", "--max-steps", "200")
-    with Server(tmp_path, *options, before=["--log-format", "json"], **variables) as running:
+def own_server(tmp_path: Path, own_collector: Collector) -> Iterator[Server]:
+    with traced(tmp_path, own_collector) as running:
         yield running.ready()
 
 
@@ -75,8 +101,9 @@ def roots(collector: Collector) -> list[Span]:
     return [span for span in collector.spans if span.kind == 2]
 
 
-def test_one_trace(server: Server, collector: Collector) -> None:
+def test_one_trace(own_server: Server, own_collector: Collector) -> None:
     """The caller's trace id is in the answer's header, the spans, the exemplars and the log line."""
+    server, collector = own_server, own_collector
     answer = ask(server, seed=5)
     assert eventually(lambda: roots(collector))
     (root,) = roots(collector)
@@ -115,8 +142,9 @@ def test_spans_of_an_answer(server: Server, collector: Collector) -> None:
     assert all(root.begin <= child.begin <= child.end <= root.end for child in children.values())
 
 
-def test_unsampled(server: Server, collector: Collector) -> None:
+def test_unsampled(own_server: Server, own_collector: Collector) -> None:
     """A trace that its caller does not keep leaves ids in answer and log, and nothing else."""
+    server, collector = own_server, own_collector
     answer = ask(server, sampled=False)
     server.post()
     assert eventually(lambda: roots(collector))
@@ -196,23 +224,23 @@ def test_other_paths(server: Server, collector: Collector) -> None:
     assert [] == logged(server, path="/healthz")
 
 
-def test_no_prompt(tmp_path: Path, collector: Collector) -> None:
+def test_no_prompt(tmp_path: Path, own_collector: Collector) -> None:
     """No word of a prompt is exported, logged, measured or stored, whatever becomes of its request."""
     before = ["--verbose", "--log-format", "json"]
     options = ("--access-log", "--max-steps", "200")
-    with Server(tmp_path, *options, before=before, **collector.environment()) as server:
+    with Server(tmp_path, *options, before=before, **own_collector.environment()) as server:
         server.ready()
         ask(server)
         ask(server, size="7x7")
         ask(server, colour=PRIVATE)
         ask(server, negative_prompt=PRIVATE, seed=PRIVATE)
         ask(server, stream=True, user=PRIVATE)
-        assert eventually(lambda: len(roots(collector)) == 5)
+        assert eventually(lambda: len(roots(own_collector)) == 5)
         assert eventually(lambda: len(logged(server, logger="lightmeter.access")) == 5)
         page = openmetrics(server)
     files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
 
-    everything = [*collector.bodies, "".join(server.log).encode(), page.encode(), *files]
+    everything = [*own_collector.bodies, "".join(server.log).encode(), page.encode(), *files]
     assert [] == [text[:200] for text in everything if b"private" in text]
 
 

@@ -10,6 +10,10 @@ from typing import Any, Self
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 
+DELAY_SECONDS = 0.1
+"""How long spans wait to be sent together."""
+
+
 class Span:
     """A span as it came over the wire; ids in hex, times in nanoseconds, attributes as Python has them."""
 
@@ -54,7 +58,7 @@ class Collector:
         """Return variables that send traces here, soon, and not through a proxy."""
         return {
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.url,
-            "OTEL_BSP_SCHEDULE_DELAY": "100",
+            "OTEL_BSP_SCHEDULE_DELAY": f"{1000 * DELAY_SECONDS:.0f}",
             "NO_PROXY": "*",
         } | more
 
