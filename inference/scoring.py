@@ -70,8 +70,10 @@ def load(scorer: Path) -> Scorer:
     """Load a scorer.
 
     Raises:
+        ModelError: it is no scorer, which is seen before seconds go into importing torch.
         OSError, ValueError: the folder is not whole; transformers says what is missing.
     """
+    check(scorer)
     if name(scorer) == SHARPNESS:
         return SharpnessScorer()
     from inference.clip import ClipScorer
@@ -89,7 +91,8 @@ def main() -> None:
     try:
         scorer = load(Path(sys.argv[1]))
     except Exception as error:  # noqa: BLE001  (process edge: the API logs it)
-        _send(out, {"kind": "failed", "error": f"{type(error).__name__}: {error}"})
+        named = "" if isinstance(error, ModelError) else f"{sys.argv[1]}: {type(error).__name__}: "
+        _send(out, {"kind": "failed", "error": f"{named}{error}"})
         return
     _send(out, {"kind": "ready"})
     while (frame := wire.read_whole(sys.stdin.buffer)) is not None:

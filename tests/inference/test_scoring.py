@@ -161,6 +161,8 @@ def test_process(folder: Path, clip: ClipScorer) -> None:
 
 def test_cannot_load(tmp_path: Path) -> None:
     """A folder that does not load is said so, and the process ends."""
+    (tmp_path / "config.json").write_text('{"model_type": "clip"}')
+    (tmp_path / "model.safetensors").write_bytes(b"torn")
     [failed] = run(tmp_path)
 
     assert "failed" == failed["kind"]
@@ -253,7 +255,7 @@ def test_killed(caplog: pytest.LogCaptureFixture) -> None:
 
         def again() -> bool:
             sampler.offer(picture(), "a cup")
-            return len(scores) == 2
+            return len(scores) >= 2
 
         await until(again)
         assert first.pid != child().pid
@@ -314,7 +316,7 @@ def test_failed_start(tmp_path: Path) -> None:
         finally:
             await process.end()
 
-    with pytest.raises(WorkerError, match=r"OSError|ValueError"):
+    with pytest.raises(WorkerError, match=r"config\.json does not exist"):
         asyncio.run(start())
 
 
