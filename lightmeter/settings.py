@@ -233,7 +233,7 @@ class Plan(Section):
     sku: str = Field("aws-g6e-l40s", description="Row of the price table to plan with.")
     prices: Path | None = Field(
         None,
-        description="A CSV with the columns of planner/data/prices.csv; its rows are added to the built-in ones and win over them.",
+        description="A CSV with the columns of planner/data/prices.csv, or SkyPilot's vms.csv; its rows are added to the built-in ones and win over them.",
     )
     start_seconds: float = Field(
         180.0, description="On-demand: from ordering a GPU to its first picture.", ge=0, le=86_400

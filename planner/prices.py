@@ -8,11 +8,13 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from importlib import resources
 from pathlib import Path
 
 from lightmeter.errors import PriceError, explain, nearest
+from planner import skypilot
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def builtin() -> dict[str, Price]:
 
 
 def load(path: Path | None) -> dict[str, Price]:
-    """Read the built-in table and, over it, the user's own.
+    """Read the built-in table and, over it, the user's own or a catalogue of SkyPilot's.
 
     Raises:
         PriceError: naming the file, row and value.
@@ -65,11 +67,25 @@ def load(path: Path | None) -> dict[str, Price]:
         return builtin()
     try:
         text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a mark first
+        asof = f"{datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%d}"
     except OSError as error:
         raise PriceError(f"price table {str(path)!r} {explain(error)}") from error
     except UnicodeDecodeError as error:
         raise PriceError(f"price table {str(path)!r} is no text file; give a CSV") from error
+    if skypilot.is_catalogue(text):
+        return builtin() | _catalogue(text, path, asof)
     return builtin() | _read(text, str(path))
+
+
+def _catalogue(text: str, path: Path, asof: str) -> dict[str, Price]:
+    """Read SkyPilot's catalogue; of an instance in several zones of a region the cheapest counts."""
+    provider = path.absolute().parent.name
+    parsed = [
+        _parse(row, f"{path} line {line}")
+        for line, row in skypilot.rows(text, str(path), provider, asof)
+    ]
+    dear_first = sorted(parsed, key=lambda price: price.price_per_gpu_hour, reverse=True)
+    return {price.sku: price for price in dear_first}
 
 
 def pick(prices: Mapping[str, Price], sku: str) -> Price:
@@ -80,9 +96,14 @@ def pick(prices: Mapping[str, Price], sku: str) -> Price:
     """
     if sku not in prices:
         raise PriceError(
-            f"SKU {sku!r} is in no price table{nearest(sku, prices)}; known: {', '.join(sorted(prices))}"
+            f"SKU {sku!r} is in no price table{nearest(sku, prices)}; known: {_listed(prices)}"
         )
     return prices[sku]
+
+
+def _listed(prices: Mapping[str, Price], most: int = 30) -> str:
+    more = f" and {len(prices) - most} more" if len(prices) > most else ""
+    return ", ".join(sorted(prices)[:most]) + more
 
 
 def _read(text: str, where: str) -> dict[str, Price]:

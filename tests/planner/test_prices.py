@@ -151,3 +151,54 @@ def test_unreadable(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(PriceError, match="column 'sku' is missing"):
         prices.load(tmp_path / "empty.csv")
+
+
+INFO = "{'Gpus': [{'Name': 'V100', 'Count': 8.0, 'MemoryInfo': {'SizeInMiB': 16384}}], 'TotalGpuMemoryInMiB': 16384}"
+CATALOGUE = "InstanceType,AcceleratorName,AcceleratorCount,vCPUs,MemoryGiB,Price,Region,GpuInfo,SpotPrice\n"  # fmt: skip
+
+
+def catalogue(path: Path, *rows: str) -> Path:
+    """Write a catalogue in SkyPilot's columns; its folder names the provider."""
+    path.mkdir()
+    (path / "vms.csv").write_text(CATALOGUE + "".join(f"{row}\n" for row in rows))
+    return path / "vms.csv"
+
+
+def test_skypilot(tmp_path: Path) -> None:
+    """SkyPilot's catalogue is read: a GPU's share of the instance's price, its own memory."""
+    path = catalogue(
+        tmp_path / "lambda",
+        f'gpu_8x_v100,V100,8.0,92,448,4.40,us-east-1,"{INFO}",1.0',
+        f'gpu_8x_v100,V100,8.0,92,448,4.00,us-east-1,"{INFO}",',
+        "cpu_4x,,,4,16,0.1,us-east-1,,",
+        f'gpu_1x_v100,V100,1.0,92,448,,us-east-1,"{INFO}",',
+    )
+    found = prices.load(path)
+
+    assert {"gpu_8x_v100@us-east-1"} == found.keys() - prices.builtin().keys()
+    price = prices.pick(found, "gpu_8x_v100@us-east-1")
+    assert (Decimal("0.5"), 16.0, "USD", "lambda") == (
+        price.price_per_gpu_hour,
+        price.vram_gib,
+        price.currency,
+        price.provider,
+    )
+    assert str(path) == price.source
+    assert date(2024, 1, 1) < date.fromisoformat(price.asof)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("a,V100,0,1,1,4,here,INFO,", "line 2: '4' for '0' GPUs is no price"),
+        ("a,V100,1,1,1,cheap,here,INFO,", "line 2: 'cheap' for '1' GPUs is no price"),
+        ("a,V100,1,1,1,-4,here,INFO,", "line 2: price_per_gpu_hour is -4"),
+        ("a,V100,1,1,1,4,here,{'Gpus': [,", "line 2: GpuInfo \"{'Gpus': \\[\" is not understood"),
+        ("a,V100,1,1,1,4,here,{},", "line 2: GpuInfo '{}' is not understood"),
+    ],
+)
+def test_skypilot_refused(tmp_path: Path, row: str, said: str) -> None:
+    """A damaged catalogue is refused with its line and value."""
+    path = catalogue(tmp_path / "aws", row.replace("INFO", f'"{INFO}"'))
+    with pytest.raises(PriceError, match=said):
+        prices.load(path)
