@@ -48,7 +48,7 @@ def read(
 def _raw(text: bytes, source: Path) -> pd.DataFrame:
     head = text.split(b"\n", 1)[0].decode("utf-8-sig", "replace")
     try:
-        return pd.read_csv(
+        raw = pd.read_csv(
             io.BytesIO(text),
             sep=max(_SEPARATORS, key=head.count),
             dtype=str,
@@ -59,6 +59,9 @@ def _raw(text: bytes, source: Path) -> pd.DataFrame:
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise HistoryError(f"trace {str(source)!r} is no CSV: {reason}") from error
+    if not isinstance(raw.index, pd.RangeIndex):  # pandas took the first column for row names
+        raise HistoryError(f"trace {str(source)!r} has more fields in its rows than in its header; quote what holds a comma")  # fmt: skip
+    return raw
 
 
 def _names(raw: pd.DataFrame, mapping: Mapping[str, str], source: Path) -> dict[str, str]:

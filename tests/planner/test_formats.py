@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,8 @@ def test_bad_value(tmp_path: Path, old: str, new: str, said: str | None) -> None
         (b"time,x\n1,2\n", {"arrived_at": "tme"}, "has no column 'tme' for arrived_at; did you mean 'time'?"),
         (b"time,x\n1,2\n", {"arived": "time"}, "--column 'arived' is no usage column; did you mean 'arrived_at'?"),
         (b"arrived_at\n", {}, "holds no rows"),
+        (b"arrived_at,x\n2026-11-20,1,2\n", {}, "has more fields in its rows than in its header"),
+        (b"arrived_at,x\n2026-11-20,1\n2026-11-20,1,2\n", {}, "is no CSV: "),
         (b"", {}, "is no CSV"),
         (b"\x89PNG\r\n\x1a\n\xff\xfe", {}, "is no CSV"),
     ],
@@ -283,3 +287,24 @@ def test_bad_usage(
     assert (2, 1) == (code, err.count("\n"))
     assert said in err
     assert not (tmp_path / "h").exists()
+
+
+class Terminal(io.StringIO):
+    """Says that it is one."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+def test_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal a bar says what is being done; elsewhere nothing is drawn."""
+    path, plain, screen = write(tmp_path, JOBS), io.StringIO(), Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    for stream in (plain, screen):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with pytest.raises(SystemExit):
+            cli.main(["history", "import", "csv", str(path), "--out", str(tmp_path / "h")])
+
+    assert not plain.getvalue()
+    assert "writing" in screen.getvalue()
