@@ -61,28 +61,21 @@ def test_whole(tmp_path: Path) -> None:
 
 
 def test_json(tmp_path: Path) -> None:
-    """With --json, standard output is the plan and nothing else."""
-    with start(
-        tmp_path, *free_ports(), "--model", "still", "--duration", "3", "--load", "10", "--json"
-    ) as process:
-        out, err = process.communicate(timeout=60)
+    """With --json, standard output is the plan and nothing else.
 
-    plan = json.loads(out)
-    assert 1 == plan["schema"]
-    assert ["still"] == [service["name"] for service in plan["services"]]
-    assert "metrics" in err
-
-
-def test_only_this_run(tmp_path: Path) -> None:
-    """The plan is of this run alone, though the history keeps the ones before."""
+    The plan is of this run alone, though the history keeps the ones before.
+    """
     counts = []
     for _ in range(2):
         with start(
             tmp_path, *free_ports(), "--model", "still", "--duration", "2", "--load", "10", "--json"
         ) as process:
-            counts.append(
-                json.loads(process.communicate(timeout=60)[0])["generated_from"]["requests"]
-            )
+            out, err = process.communicate(timeout=60)
+        plan = json.loads(out)
+        counts.append(plan["generated_from"]["requests"])
+        assert 1 == plan["schema"]
+        assert ["still"] == [service["name"] for service in plan["services"]]
+        assert "metrics" in err
 
     assert sum(counts) == History(tmp_path / "history").summary()["rows"]
 

@@ -29,8 +29,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def test_stuck_worker(tmp_path: Path) -> None:
-    """A worker that hangs is noticed after the deadline and replaced; the client is answered."""
-    with Server(tmp_path, *ALLOWED, "--deadline", "0.5") as server:
+    """A worker that hangs is noticed after the deadline and replaced; the client is answered.
+
+    Long before its silence would be noticed: here so is a second after the deadline, else ten.
+    """
+    soon = "from inference import making; making.STUCK_SECONDS = 1.0\nfrom lightmeter.cli import main; main()"
+    options = (*ALLOWED, "--deadline", "0.5", "--silence", "60")
+    with Server(tmp_path, *options, program=("-c", soon)) as server:
         [worker] = server.ready().worker_pids()
         psutil.Process(worker).suspend()
         refused = server.post(LONG)
