@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from exporter.room import Fields, Processes
 from exporter.snapshot import Gpu
 from lightmeter.catalog import GpuState
 from lightmeter.errors import DriverError
@@ -36,8 +37,6 @@ _FATAL = {
     17: GpuState.NO_PERMISSION,  # blocked by the operating system or a cgroup
     18: GpuState.DRIVER_MISSING,  # library and driver differ in version
 }
-_TRIES = 4
-"""To read a list of processes that may grow meanwhile."""
 _VALUE = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
 """Member of a value's union by its type."""
 
@@ -127,43 +126,6 @@ class Memory(NamedTuple):
     reserved: int | None
 
 
-def _read_fields(handle: Any, room: Any) -> Any:
-    """Fill a prepared array of field values; pynvml makes one for each call."""
-    nvml = library()
-    call = getattr(nvml.nvmlLib, "nvmlDeviceGetFieldValues", None)
-    error = call(handle, len(room), room) if call else nvml.NVML_ERROR_FUNCTION_NOT_FOUND
-    if error:
-        raise nvml.NVMLError(error)
-    return room
-
-
-class _Processes:
-    """One of the driver's lists of processes. The room for it is kept; pynvml asks twice and copies."""
-
-    def __init__(self, kind: str) -> None:
-        self._name = f"nvmlDeviceGet{kind}RunningProcesses_v3"
-        self._room: Any = ()
-        self._count = ctypes.c_uint()
-
-    def __call__(self, handle: Any) -> list[tuple[int, int | None]]:
-        """Tell the bytes of each process on a device: (pid, size), None where the driver does not know."""
-        nvml, count = library(), self._count
-        call: Any = getattr(nvml.nvmlLib, self._name, None)
-        error = nvml.NVML_ERROR_INSUFFICIENT_SIZE if call else nvml.NVML_ERROR_FUNCTION_NOT_FOUND
-        for _ in range(_TRIES):
-            if error != nvml.NVML_ERROR_INSUFFICIENT_SIZE:
-                break
-            if not self._room or self._count.value >= len(self._room):
-                self._room = (nvml.c_nvmlProcessInfo_v3_t * (2 * count.value + 5))()
-            count.value = len(self._room)
-            error = call(handle, ctypes.byref(count), self._room)
-        if error:
-            raise nvml.NVMLError(error)
-        unknown = nvml.NVML_VALUE_NOT_AVAILABLE_ulonglong.value
-        found = [(one.pid, one.usedGpuMemory) for one in self._room[: count.value]]
-        return [(pid, None if size == unknown else size) for pid, size in found]
-
-
 class Device:
     """A GPU, or with ``instance`` a MIG instance of ``parent``; it remembers what it cannot tell."""
 
@@ -174,8 +136,8 @@ class Device:
         self._v2 = self.nvml.c_nvmlMemory_v2_t(version=self.nvml.nvmlMemory_v2)
         self._v2_pointer = ctypes.pointer(self._v2)
         self._read_v2 = getattr(self.nvml.nvmlLib, "nvmlDeviceGetMemoryInfo_v2", None)
-        self._asked: dict[tuple[int, ...], Any] = {}
-        self._lists = [_Processes(kind) for kind in ("Compute", "Graphics", "MPSCompute")]
+        self._asked: dict[tuple[int, ...], Fields] = {}
+        self._lists = [Processes(self.nvml, kind) for kind in ("Compute", "Graphics", "MPSCompute")]
 
     @classmethod
     def find(cls, index: int, uuid: str | None) -> Device:
@@ -268,12 +230,9 @@ class Device:
 
     def fields(self, *ids: int) -> dict[int, float]:
         """Read field values; those that the device does not have are missing."""
-        room = self._asked.get(ids)
-        if room is None:  # kept, as to make it takes longer than to ask
-            room = self._asked[ids] = (self.nvml.c_nvmlFieldValue_t * len(ids))()
-            for one, number in zip(room, ids, strict=True):
-                one.fieldId = number
-        found = self.ask(_read_fields, room)
+        if ids not in self._asked:
+            self._asked[ids] = Fields(self.nvml, ids)
+        found = self.ask(self._asked[ids])
         return {
             number: getattr(one.value, _VALUE[kind])
             for number, one in zip(ids, found or (), strict=False)
