@@ -24,7 +24,7 @@ QUERIES = (
 """Variables: several values or all; all is a pattern that any value matches."""
 MARKS = (
     ("Alerts", "red", f'{ALERTS}{{alertstate="firing", severity!="none"}}', "{{alertname}}", "{{severity}} {{service}}{{instance}}"),
-    ("Model loads", "blue", f'sum by (service, instance) (increase({catalog.MODEL_LOAD.name}_count{{service=~"$service", model=~"$model", job=~"$job", instance=~"$instance", phase="{catalog.LoadPhase.WEIGHTS}"}}[{_STEP}])) > 0', "A worker loaded its model", "{{service}} on {{instance}}"),
+    ("Model loads", "blue", f'sum by (service, instance) (increase({catalog.MODEL_LOAD.name}_count{{service=~"$service", model=~"$model", job=~"$job", instance=~"$instance", phase="{catalog.LoadPhase.WARMUP}"}}[{_STEP}])) > 0', "A worker loaded its model", "{{service}} on {{instance}}"),
     ("Restarts", "purple", f'changes({catalog.EXPORTER_START.name}{{job=~"$job", instance=~"$instance"}}[{_STEP}]) > 0', "The exporter was restarted", "{{instance}}"),
     ("Scaling", "green", f'sum by (target, action, term) (increase({catalog.DECISIONS.name}{{job=~"$job", instance=~"$instance", action=~"{"|".join(_CHANGES)}"}}[{_STEP}])) > 0', "Scaling {{action}}", "{{target}}: {{term}}"),
 )  # fmt: skip

@@ -24,7 +24,7 @@ def dashboard() -> Dashboard:
             Section("Batches", _batches()),
             Section("Quality", _quality()),
         ),
-        choices=(Choice("within", "Limit (s)", "20.4", _WITHIN),),
+        choices=(Choice("within", "Limit (s)", "19.0", _WITHIN),),
     )
 
 

@@ -110,6 +110,14 @@ def test_exemplars() -> None:
     assert ["trace_id"] == [one["name"] for one in destinations]
 
 
+def test_choices() -> None:
+    """What a choice starts with is one of its values, or the query that uses it would find nothing."""
+    for one in BOARDS:
+        for choice in one.choices:
+            assert choice.default in (choice.values or (choice.default,))
+            assert any(f"${choice.name}" in t.expr for panel in one.panels for t in panel.targets)
+
+
 def test_marks() -> None:
     """Alerts, model loads, restarts and scaling are drawn over all panels."""
     marks = MADE[0]["annotations"]["list"]
