@@ -30,7 +30,7 @@ class Scale(Section):
     )
     target: str = Field(
         "null",
-        description="What is scaled: pool:URL (the workers of a lightmeter server), webhook:URL, command:PROGRAM, or null.",
+        description="What is scaled: deployment:NAMESPACE/NAME, statefulset:NAMESPACE/NAME, pool:URL (the workers of a lightmeter server), webhook:URL, command:PROGRAM, or null.",
     )
     secret_file: Path | None = Field(
         None, description="File with the admin's key of a pool, or the secret that signs a webhook."

@@ -1,4 +1,4 @@
-"""Which targets there are, by how they are written: ``pool:URL``, ``command:...``, ``webhook:URL``, ``null``."""
+"""Which targets there are, by how they are written (`FORMS`)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import shlex
 import subprocess
 import time
+from typing import Literal
 
 import httpx
 
@@ -17,7 +18,15 @@ from lightmeter.errors import SettingError, TargetError, nearest
 from lightmeter.units import without_password
 
 
-FORMS = ("pool:URL", "webhook:URL", "command:PROGRAM ARGUMENTS", "null")
+FORMS = (
+    "deployment:NAMESPACE/NAME",
+    "statefulset:NAMESPACE/NAME",
+    "pool:URL",
+    "webhook:URL",
+    "command:PROGRAM ARGUMENTS",
+    "null",
+)
+_KINDS = tuple(form.partition(":")[0] for form in FORMS)
 COMMAND_SECONDS = 60.0
 WEBHOOK_SECONDS = 10.0
 SIGNATURE = "x-lightmeter-signature"
@@ -99,6 +108,10 @@ def parse(text: str, secret: str = "") -> Target:
     kind, _, rest = text.partition(":")
     if kind == "null" and not rest:
         return Remembered("null")
+    if kind == "deployment":
+        return _cluster("deployment", rest)
+    if kind == "statefulset":
+        return _cluster("statefulset", rest)
     if kind == "command" and rest.strip():
         return Command(rest)
     if kind in ("pool", "webhook") and rest.startswith(("http://", "https://")):
@@ -107,4 +120,12 @@ def parse(text: str, secret: str = "") -> Target:
         if not secret:
             raise SettingError("target 'webhook:...' needs a secret to sign with; give scale.secret_file")  # fmt: skip
         return Webhook(rest, secret)
-    raise SettingError(f"target {without_password(text)!r} is none of {', '.join(FORMS)}{nearest(kind, ['pool', 'webhook', 'command', 'null'])}")  # fmt: skip
+    raise SettingError(f"target {without_password(text)!r} is none of {', '.join(FORMS)}{nearest(kind, _KINDS)}")  # fmt: skip
+
+
+def _cluster(kind: Literal["deployment", "statefulset"], place: str) -> Target:
+    try:
+        from alerts.scale import cluster
+    except ModuleNotFoundError as error:
+        raise SettingError(f"target '{kind}:...' needs the Kubernetes client; pip install 'lightmeter[kubernetes]'") from error  # fmt: skip
+    return cluster.parse(kind, place)

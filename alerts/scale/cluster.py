@@ -1,0 +1,139 @@
+"""A Deployment or StatefulSet of a Kubernetes cluster, through its scale subresource.
+
+The only file that imports the Kubernetes client (the extra ``kubernetes``). Rights: ``get`` and
+``patch`` of ``deployments/scale``, ``get`` of ``deployments/status``, ``list`` of
+``horizontalpodautoscalers`` (and of KEDA's ``scaledobjects``, where there are any), in one namespace.
+https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/deployment-v1/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+
+from alerts.scale.fleet import Fleet
+from lightmeter.errors import SettingError, TargetError
+
+
+Kind = Literal["deployment", "statefulset"]
+T = TypeVar("T")
+MANAGER = "lightmeter"
+SECONDS = 10.0
+_KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet"}
+_SAYS = {
+    401: "the cluster does not know this token; is the service account's token mounted?",
+    403: "this service account may not; it needs get and patch of {kind}s/scale, get of {kind}s/status and list of horizontalpodautoscalers",
+    404: "it does not exist in this namespace",
+    409: "somebody else changed it at the same moment; the next look decides anew",
+    429: "the API server is busy; the next look tries again",
+}
+_NOT_FOUND = 404
+
+
+class Cluster:
+    """Scales one object; refuses while an HPA or a ScaledObject owns it."""
+
+    def __init__(self, kind: Kind, namespace: str, name: str, api: Any) -> None:
+        """Scale with ``api``, the client's ApiClient."""
+        self.name = f"{kind}:{namespace}/{name}"
+        self._kind, self._namespace, self._object = kind, namespace, name
+        self._apps = client.AppsV1Api(api)
+        self._autoscaling = client.AutoscalingV2Api(api)
+        self._custom = client.CustomObjectsApi(api)
+
+    def fleet(self) -> Fleet:
+        """Count replicas that are ready, and those that are asked for and not ready."""
+        found = self._do(lambda: self._read("status"))
+        ready = found.status.ready_replicas or 0
+        return Fleet(ready, max(0, (found.spec.replicas or 0) - ready))
+
+    def scale(self, to: int) -> str:
+        """Set ``spec.replicas``, unless the object has changed since it was read."""
+        owner = self._owner()
+        if owner:
+            raise TargetError(f"{self.name} is scaled by {owner} already; delete that, or let it follow our gauge of desired replicas")  # fmt: skip
+        before = self._do(lambda: self._read("scale"))
+        if before.spec.replicas == to:
+            return f"{to} were asked for already"
+        body = {"metadata": {"resourceVersion": before.metadata.resource_version}, "spec": {"replicas": to}}  # fmt: skip
+        self._do(lambda: self._patch(body))
+        return f"spec.replicas {before.spec.replicas} to {to}"
+
+    def _read(self, part: str) -> Any:
+        call = getattr(self._apps, f"read_namespaced_{self._stem}_{part}")
+        return call(self._object, self._namespace, _request_timeout=SECONDS)
+
+    def _patch(self, body: dict[str, Any]) -> Any:
+        call = getattr(self._apps, f"patch_namespaced_{self._stem}_scale")
+        return call(self._object, self._namespace, body, field_manager=MANAGER, _request_timeout=SECONDS)  # fmt: skip
+
+    @property
+    def _stem(self) -> str:
+        return {"deployment": "deployment", "statefulset": "stateful_set"}[self._kind]
+
+    def _owner(self) -> str:
+        """Name whoever else writes the number of replicas."""
+        found = self._do(lambda: self._autoscaling.list_namespaced_horizontal_pod_autoscaler(self._namespace, _request_timeout=SECONDS))  # fmt: skip
+        for hpa in found.items:
+            if self._is_it(hpa.spec.scale_target_ref.kind, hpa.spec.scale_target_ref.name):
+                return f"the HorizontalPodAutoscaler {hpa.metadata.name!r}"
+        for one in self._scaled_objects():
+            target = one.get("spec", {}).get("scaleTargetRef", {})
+            if self._is_it(target.get("kind", "Deployment"), target.get("name")):
+                return f"KEDA's ScaledObject {one['metadata']['name']!r}"
+        return ""
+
+    def _scaled_objects(self) -> list[dict[str, Any]]:
+        def listed() -> Any:
+            return self._custom.list_namespaced_custom_object("keda.sh", "v1alpha1", self._namespace, "scaledobjects", _request_timeout=SECONDS)  # fmt: skip
+
+        try:
+            found: list[dict[str, Any]] = self._do(listed)["items"]
+        except TargetError as error:
+            if isinstance(error.__cause__, ApiException) and error.__cause__.status == _NOT_FOUND:
+                return []  # there is no KEDA in this cluster
+            raise
+        return found
+
+    def _is_it(self, kind: str | None, name: str | None) -> bool:
+        return (kind, name) == (_KINDS[self._kind], self._object)
+
+    def _do(self, call: Callable[[], T]) -> T:
+        """Ask the API server; turn what it refuses into one line."""
+        try:
+            return call()
+        except ApiException as error:
+            said = _SAYS.get(error.status or 0, f"the API server answered {error.status} {error.reason}")  # fmt: skip
+            raise TargetError(f"{self.name}: {said.format(kind=self._kind)}") from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise TargetError(f"{self.name}: the API server cannot be reached: {error}") from error
+
+
+def parse(kind: Kind, place: str) -> Cluster:
+    """Make the target that ``NAMESPACE/NAME`` means, with the cluster this process is in, or kubectl's.
+
+    Raises:
+        SettingError: the text is not understood, or there is no cluster.
+    """
+    namespace, _, name = place.partition("/")
+    if not namespace or not name or "/" in name:
+        raise SettingError(f"target '{kind}:{place}' is not understood; write it like {kind}:NAMESPACE/NAME")  # fmt: skip
+    return Cluster(kind, namespace, name, _api())
+
+
+def _api() -> Any:
+    try:
+        config.load_incluster_config()
+    except ConfigException:
+        try:
+            config.load_kube_config()
+        except ConfigException as error:
+            raise SettingError(f"there is no cluster: neither a service account here nor a kubectl configuration ({error})") from error  # fmt: skip
+    settled = client.Configuration.get_default_copy()
+    settled.retries = False
+    return client.ApiClient(settled)

@@ -1,0 +1,115 @@
+"""A Deployment as the target, on a stand-in for the API server that follows its documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from alerts.scale import cluster
+from alerts.scale.cluster import Cluster
+from lightmeter.errors import SettingError, TargetError
+from support.cluster import ApiServer
+
+
+REF = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    with ApiServer() as one:
+        yield one
+
+
+def shop(server: ApiServer) -> Cluster:
+    return Cluster("deployment", "images", "shop", server.api)
+
+
+def test_counted(server: ApiServer) -> None:
+    """Replicas that are asked for and not ready are starting."""
+    server.replicas, server.ready = 3, 1
+
+    assert (1, 2) == shop(server).fleet()
+
+
+def test_scaled(server: ApiServer) -> None:
+    """The number is set once, with the version that was read, under our name."""
+    target = shop(server)
+
+    assert "spec.replicas 1 to 3" == target.scale(3)
+    assert "3 were asked for already" == target.scale(3)
+    writes = [one for one in server.asked if one[0] == "PATCH"]
+    assert [{"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 3}}] == [body for _, _, body in writes]  # fmt: skip
+    assert "fieldManager=lightmeter" in writes[0][1]
+
+
+def test_race(server: ApiServer) -> None:
+    """Where somebody writes in between, nothing is overwritten."""
+    server.race = True
+
+    with pytest.raises(TargetError, match="somebody else changed it"):
+        shop(server).scale(3)
+    assert 1 == server.replicas
+
+
+def test_hpa(server: ApiServer) -> None:
+    """An HPA on the same target is a second writer, and we refuse; one on another is not."""
+    server.hpas = [{"metadata": {"name": "old"}, "spec": {"maxReplicas": 3, "scaleTargetRef": REF}}]
+
+    with pytest.raises(TargetError, match="HorizontalPodAutoscaler 'old'"):
+        shop(server).scale(3)
+    server.hpas[0]["spec"]["scaleTargetRef"] = REF | {"name": "other"}
+    assert "spec.replicas 1 to 3" == shop(server).scale(3)
+
+
+def test_keda(server: ApiServer) -> None:
+    """So is a ScaledObject of KEDA's, whose target is a Deployment where it does not say."""
+    server.scaled = [{"metadata": {"name": "queue"}, "spec": {"scaleTargetRef": {"name": "shop"}}}]
+
+    with pytest.raises(TargetError, match="ScaledObject 'queue'"):
+        shop(server).scale(3)
+    assert [] == [one for one in server.asked if one[0] == "PATCH"]
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (401, "does not know this token"),
+        (403, "needs get and patch of deployments/scale"),
+        (404, "it does not exist"),
+        (409, "the next look decides anew"),
+        (429, "the next look tries again"),
+        (500, "answered 500"),
+    ],
+)
+def test_faults(server: ApiServer, status: int, said: str) -> None:
+    """What the API server refuses is one line that says what to do."""
+    server.fault = status
+    for work in (lambda: shop(server).fleet(), lambda: shop(server).scale(2)):
+        with pytest.raises(TargetError, match=said) as caught:
+            work()
+        assert "\n" not in str(caught.value)
+
+
+def test_slow(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API server that does not answer is not waited for."""
+    monkeypatch.setattr(cluster, "SECONDS", 0.1)
+    server.delay = 1.0
+
+    with pytest.raises(TargetError, match="cannot be reached"):
+        shop(server).fleet()
+
+
+def test_written_wrongly() -> None:
+    """A target without its namespace is told how it is written."""
+    with pytest.raises(SettingError, match="deployment:NAMESPACE/NAME"):
+        cluster.parse("deployment", "shop")
+
+
+def test_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no cluster, that is said."""
+    monkeypatch.setenv("KUBECONFIG", "/nowhere")
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+
+    with pytest.raises(SettingError, match="there is no cluster"):
+        cluster.parse("deployment", "images/shop")
