@@ -120,7 +120,7 @@ def parse(text: str, secret: str = "") -> Target:
         if not secret:
             raise SettingError("target 'webhook:...' needs a secret to sign with; give scale.secret_file")  # fmt: skip
         return Webhook(rest, secret)
-    raise SettingError(f"target {without_password(text)!r} is none of {', '.join(FORMS)}{nearest(kind, _KINDS)}")  # fmt: skip
+    raise SettingError(f"target {without_password(text)!r} is none of {', '.join(FORMS)}{'' if kind in _KINDS else nearest(kind, _KINDS)}")  # fmt: skip
 
 
 def _cluster(kind: Literal["deployment", "statefulset"], place: str) -> Target:
