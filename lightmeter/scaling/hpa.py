@@ -25,21 +25,17 @@ class _Behaviour:
         self._ups: deque[tuple[float, int]] = deque()
 
     def settle(self, wish: int, current: int, now: float) -> int:
-        wish = self._greatest.add(now, wish) if wish < current else max(wish, self._note(now, wish))
+        """Return what the wish becomes."""
+        greatest = self._greatest.add(now, wish)
+        if wish <= current:
+            return min(greatest, current)
         ups = self._ups
         while ups and ups[0][0] <= now - RATE_WINDOW:
             ups.popleft()
-        if wish <= current:
-            return min(wish, current)
         before = current - sum(count for _, count in ups)
-        to = min(wish, max(2 * before, before + 4))
-        if to > current:
-            ups.append((now, to - current))
-        return max(to, current)
-
-    def _note(self, now: float, wish: int) -> int:
-        self._greatest.add(now, wish)
-        return wish
+        to = max(current, min(wish, max(2 * before, before + 4)))
+        ups.append((now, to - current))
+        return to
 
 
 class Utilisation:
