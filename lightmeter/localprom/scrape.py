@@ -86,7 +86,7 @@ class Scraper:
         except TimeoutError as error:
             raise ServerError(f"target {target.url} took longer than {target.timeout_seconds:g} s") from error  # fmt: skip
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ServerError(f"target {target.url} cannot be read: {error or type(error).__name__}") from error  # fmt: skip
+            raise ServerError(f"target {target.url} cannot be read: {str(error) or type(error).__name__}") from error  # fmt: skip
         try:
             page = self._reader.read(body.decode(), openmetrics="openmetrics" in kind)
         except UnicodeDecodeError as error:

@@ -42,7 +42,7 @@ def test_reads_what_prometheus_client_writes() -> None:
     expected = {pack({"__name__": each.name, **each.labels}): each.value for family in text_string_to_metric_families(text) for each in family.samples}  # fmt: skip
 
     assert expected == read(text)
-    page = Reader(()).read(openmetrics.generate_latest(registry()).decode(), openmetrics=True)
+    page = Reader(()).read(openmetrics.generate_latest(registry()).decode(), openmetrics=True)  # type: ignore[no-untyped-call]  # untyped upstream
     assert expected.keys() <= {labels for labels, _, _ in page.samples}
     ((labels, exemplar),) = page.exemplars
     assert ("le", "0.25") in labels
