@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable
@@ -28,7 +29,9 @@ SHOWN = 100
 class Instruments:
     """Counts what was decided."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, target: str) -> None:
+        """Begin all counters of the target at zero, so that the first decision is an increase."""
+
         def gauge(metric: Metric) -> Gauge:
             return Gauge(metric.name, metric.help, metric.labels, registry=registry)
 
@@ -37,6 +40,8 @@ class Instruments:
             for metric in (catalog.DESIRED_REPLICAS, catalog.READY_REPLICAS, catalog.STARTING_REPLICAS, catalog.SIGNAL_AGE)
         )  # fmt: skip
         self._decisions = Counter(catalog.DECISIONS.name, catalog.DECISIONS.help, catalog.DECISIONS.labels, registry=registry)  # fmt: skip
+        for action, term in itertools.product(catalog.ACTIONS, catalog.Term):
+            self._decisions.labels(target, action, term)
 
     def decided(self, record: dict[str, Any], seen: Observations) -> None:
         """Count one; what could not be seen is not told, never 0."""

@@ -37,14 +37,15 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
     """
     registry, folder = CollectorRegistry(), settings.data / "scale"
     source = Prometheus(settings.prometheus, settings.service, settings.wait, bearer=_secret(settings.bearer_file))  # fmt: skip
+    target = targets.parse(settings.target, _secret(settings.secret_file))
     scaler = Scaler(
-        target=targets.parse(settings.target, _secret(settings.secret_file)),
+        target=target,
         source=source,
         audit=Audit(folder),
         lease=Lease(folder),
         settings=wanted(settings),
         mode="act" if settings.act else "advisory",
-        watcher=Instruments(registry),
+        watcher=Instruments(registry, target.name),
         clock=time.time,
     )
     bounds = Bounds(age_seconds=Routing().scaler.lapse_seconds)
