@@ -26,6 +26,8 @@ from lightmeter.scaling.state import Settings, State, fresh
 _log = logging.getLogger(__name__)
 Mode = Literal["advisory", "act"]
 ADVISORY = "advisory: nothing was done"
+LEAST_SECONDS = 0.5
+"""Between two looks, however much is told."""
 
 
 class Watcher(Protocol):
@@ -59,10 +61,11 @@ class Scaler:
         self._wake = threading.Event()
 
     def hold(self, levels: tuple[Level, ...]) -> None:
-        """Take over the alerts that hold now, and look at once."""
+        """Take over the alerts that hold now; where they are others than before, look at once."""
         with self._lock:
-            self._levels = levels
-        self._wake.set()
+            before, self._levels = {level.fingerprint for level in self._levels}, levels
+        if before != {level.fingerprint for level in levels}:
+            self._wake.set()
 
     def freeze(self, until: float | None) -> None:
         """Leave everything as it is until a moment, Unix seconds; None ends that."""
@@ -71,11 +74,19 @@ class Scaler:
         self._wake.set()
 
     def run(self, interval: float, stop: threading.Event) -> None:
-        """Step every so many seconds, and whenever somebody told something, until ``stop``."""
+        """Step every so many seconds, and soon after somebody told something, until ``stop``."""
         while not stop.is_set():
-            self.step()
-            self._wake.wait(interval)
+            try:
+                self.step()
+            except Exception:  # noqa: BLE001  (the edge of a thread: one look is lost, the next is taken)
+                _log.exception("a look failed; nothing is scaled by it")
+            stop.wait(LEAST_SECONDS)
+            self._wake.wait(max(0.0, interval - LEAST_SECONDS))
             self._wake.clear()
+
+    def end(self) -> None:
+        """Wake the loop up for its end."""
+        self._wake.set()
 
     def step(self) -> dict[str, Any] | None:
         """Look, decide, write down and act; return the record, or None where another one scales."""

@@ -121,7 +121,7 @@ def _run(
         server.run([sock])
     finally:
         stop.set()
-        scaler.hold(())
+        scaler.end()
         loop.join()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,26 @@ def test_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert None is one.step()
     assert 0 == one.target.fleet().ready
+
+
+def test_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A look that fails in a way that nobody thought of is not the last one."""
+    looks = iter([1, 2])
+    stop = threading.Event()
+
+    class Broken:
+        def look(self) -> Observations:
+            if next(looks) == 1:
+                raise ZeroDivisionError
+            stop.set()
+            return BUSY
+
+    one = scaler(tmp_path, [])
+    one.source = Broken()
+    one.run(0.0, stop)
+
+    assert ["up"] == [record["action"] for record in read(tmp_path)]
+    assert "a look failed" in caplog.text
 
 
 def test_clock_jump(tmp_path: Path) -> None:
