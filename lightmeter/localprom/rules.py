@@ -23,7 +23,7 @@ from lightmeter.localprom.templates import Scope, expand
 
 ALERT_NAME = "alertname"
 _KNOWN = {"record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"}
-Write = Callable[[int, list[tuple[Labels, float]]], None]
+Write = Callable[[int, list[tuple[Labels, float]]], object]
 """Keeps the samples of one moment (Unix milliseconds)."""
 
 
