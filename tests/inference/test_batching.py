@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,26 @@ from support.server import Server, file
 SLOW: dict[str, Any] = {"num_inference_steps": 50, "size": "16x16"}
 
 
-def test_rides(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with Server(tmp_path_factory.mktemp("data")) as running:
+        yield running.ready()
+
+
+def test_rides(server: Server) -> None:
     """Waiting requests of one shape are made together, each gets its own picture and its share."""
-    with Server(tmp_path) as server:
-        server.ready()
-        answers = server.together([{**SLOW, "seed": seed, "n": 1 + seed % 2} for seed in range(9)])
-        alone = server.post(**SLOW, seed=5, n=2)
-        batches = server.value(catalog.BATCH_SIZE, "_count")
-        riders = server.value(catalog.BATCH_SIZE, "_sum")
-        spent = server.value(catalog.GPU_SECONDS, kind=GpuTime.USEFUL)
+
+    def told() -> list[float]:
+        return [
+            server.value(catalog.BATCH_SIZE, "_count"),
+            server.value(catalog.BATCH_SIZE, "_sum"),
+            server.value(catalog.GPU_SECONDS, kind=GpuTime.USEFUL),
+        ]
+
+    before = told()
+    answers = server.together([{**SLOW, "seed": seed, "n": 1 + seed % 2} for seed in range(9)])
+    alone = server.post(**SLOW, seed=5, n=2)
+    batches, riders, spent = (now - then for now, then in zip(told(), before, strict=True))
 
     bodies = [answer.json() for answer in answers]
     assert (10, True) == (riders, batches < 10)
@@ -47,12 +59,13 @@ def test_rides(tmp_path: Path) -> None:
     assert spent == pytest.approx(shares)
 
 
-def test_rows_share(tmp_path: Path) -> None:
+def test_rows_share(server: Server) -> None:
     """The usage rows say how many rode together, and their GPU seconds add up to the device's."""
-    with Server(tmp_path) as server:
-        server.ready().together([SLOW] * 6)
-        spent = server.value(catalog.GPU_SECONDS, kind=GpuTime.USEFUL)
-    rows = History(tmp_path / "history").frame(["batch_size", "gpu_seconds", "service_seconds"])
+    before = server.value(catalog.GPU_SECONDS, kind=GpuTime.USEFUL)
+    server.together([SLOW] * 6)
+    spent = server.value(catalog.GPU_SECONDS, kind=GpuTime.USEFUL) - before
+    columns = ["batch_size", "gpu_seconds", "service_seconds"]
+    rows = History(server.history).frame(columns).tail(6)
 
     assert spent == pytest.approx(rows["gpu_seconds"].sum())
     assert (rows["service_seconds"] / rows["batch_size"]).tolist() == pytest.approx(
@@ -61,12 +74,12 @@ def test_rows_share(tmp_path: Path) -> None:
     assert rows["batch_size"].max() > 1
 
 
-def test_different_shapes(tmp_path: Path) -> None:
+def test_different_shapes(server: Server) -> None:
     """Requests of different shapes are all made, each in its own size."""
     sizes = ["16x16", "32x16", "16x32"] * 4
-    with Server(tmp_path) as server:
-        answers = server.ready().together([{**SLOW, "size": size} for size in sizes])
-        mixed = server.value(catalog.BATCH_SIZE, "_count", stop_reason=StopReason.INCOMPATIBLE)
+    before = server.value(catalog.BATCH_SIZE, "_count", stop_reason=StopReason.INCOMPATIBLE)
+    answers = server.together([{**SLOW, "size": size} for size in sizes])
+    mixed = server.value(catalog.BATCH_SIZE, "_count", stop_reason=StopReason.INCOMPATIBLE) - before
 
     assert sizes == [answer.json()["size"] for answer in answers]
     assert mixed >= 1
