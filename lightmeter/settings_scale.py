@@ -37,7 +37,7 @@ class Scale(Section):
     )
     token_file: Path | None = Field(
         None,
-        description="File with the tokens of those who may post alerts and freeze; without one anybody who reaches the port may.",
+        description="File with the tokens of those who may post alerts and freeze; needed where it does not listen on loopback.",
     )
     act: bool = Field(
         default=False, description="Act on decisions; without it they are only written down."

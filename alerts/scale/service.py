@@ -35,6 +35,7 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
         SettingError: the target or a file cannot be used. InputError: the data folder cannot.
         PortError: the address is taken. ServerError: there is no Prometheus at the start.
     """
+    _need_token(settings)
     registry, folder = CollectorRegistry(), settings.data / "scale"
     source = Prometheus(settings.prometheus, settings.service, settings.wait, bearer=_secret(settings.bearer_file))  # fmt: skip
     target = targets.parse(settings.target, _secret(settings.secret_file))
@@ -58,6 +59,12 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
         contextlib.closing(scaler.lease),
     ):
         _run(scaler, server, sock, interval=settings.interval, tell=tell)
+
+
+def _need_token(settings: Scale) -> None:
+    """Let nobody but this machine tell a scaler without a token what burns."""
+    if settings.token_file is None and settings.host not in ("localhost", "127.0.0.1", "::1"):
+        raise SettingError(f"scale.host is {settings.host!r} and there is no token: anybody who reaches it could scale; give scale.token_file, or listen on 127.0.0.1")  # fmt: skip
 
 
 def wanted(settings: Scale) -> Settings:
