@@ -1,0 +1,120 @@
+"""Everything of localprom in one event loop: scrape, evaluate, tell, forget, answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from starlette.applications import Starlette
+
+from lightmeter.errors import HistoryError
+from lightmeter.localprom import archive, rules
+from lightmeter.localprom.api import Api
+from lightmeter.localprom.archive import Archive
+from lightmeter.localprom.evaluate import Options
+from lightmeter.localprom.keep import Keeper
+from lightmeter.localprom.rules import Rules
+from lightmeter.localprom.scrape import Clock, Scraper, Target, follow
+from lightmeter.localprom.store import Store
+
+
+_FORGET_SECONDS = 60.0
+_POST_SECONDS = 5.0
+Alerts = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to scrape, keep and evaluate; without a folder nothing outlives the process."""
+
+    targets: Sequence[Target] = ()
+    rule_files: Sequence[Path] = ()
+    folder: Path | None = None
+    retention_seconds: float = 3 * 86_400.0
+    most_series: int = 50_000
+    rule_interval_seconds: float = 15.0
+    alertmanager_url: str = ""
+
+
+class Engine:
+    """Holds all parts; `run` is their life.
+
+    ``said`` hears in one line what an operator should know; ``tell`` gets the alerts after each
+    evaluation, as Alertmanager would.
+    """
+
+    def __init__(self, plan: Plan, *, said: Callable[[str], None], tell: Callable[[Alerts], None] | None = None) -> None:  # fmt: skip
+        """Read what the folder holds, and the rules.
+
+        Raises:
+            HistoryError: the folder cannot be used.
+            RuleError: a rule file cannot be used.
+        """
+        self.plan = plan
+        self._said = said
+        self._tell = tell
+        store = Store(retention_ms=round(plan.retention_seconds * 1000), most_series=plan.most_series)  # fmt: skip
+        for line in archive.load(plan.folder, store) if plan.folder else ():
+            said(line)
+        self._archive = Archive(plan.folder) if plan.folder else None
+        self.keeper = Keeper(store, self._archive)
+        step = Options(inner_step_ms=round(plan.rule_interval_seconds * 1000))
+        groups = [group for path in plan.rule_files for group in rules.load(path)]
+        self.rules = Rules(groups, store, self.keeper.write, options=step)
+        self._client = httpx.AsyncClient(trust_env=False, timeout=_POST_SECONDS)
+        self.scrapers = [Scraper(target, self.keeper, self._client) for target in plan.targets]
+        self.api = Api(self.keeper, rules=self.rules, targets=[each.state for each in self.scrapers], options=step)  # fmt: skip
+
+    def app(self) -> Starlette:
+        """Make the application that answers as Prometheus does."""
+        return self.api.app()
+
+    async def run(self, *, clock: Clock = time.time) -> None:
+        """Work until cancelled, then close what is open."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for scraper in self.scrapers:
+                    tasks.create_task(follow(scraper, self._said, clock=clock))
+                tasks.create_task(self._evaluating(clock))
+                tasks.create_task(self._forgetting(clock))
+        finally:
+            await self._client.aclose()
+            if self._archive is not None:
+                self._archive.close()
+
+    async def _evaluating(self, clock: Clock) -> None:
+        while True:
+            await asyncio.sleep(self.plan.rule_interval_seconds)
+            await self.evaluate(round(clock() * 1000))
+
+    async def evaluate(self, now_ms: int) -> None:
+        """Evaluate all rules once and tell what fires or has ended."""
+        try:
+            self.rules.evaluate(now_ms)
+        except HistoryError as error:
+            self._said(str(error))
+        interval = round(self.plan.rule_interval_seconds * 1000)
+        alerts = rules.posted(self.rules, now_ms, interval_ms=interval)
+        if self._tell is not None:
+            self._tell(alerts)
+        if self.plan.alertmanager_url and alerts:
+            await self._post(alerts)
+
+    async def _post(self, alerts: Alerts) -> None:
+        url = f"{self.plan.alertmanager_url.rstrip('/')}/api/v2/alerts"
+        try:
+            answer = await self._client.post(url, json=alerts)
+            if answer.is_error:
+                self._said(f"Alertmanager {url} answers {answer.status_code}: {answer.text[:200]}")
+        except httpx.HTTPError as error:
+            self._said(f"Alertmanager {url} cannot be told: {str(error) or type(error).__name__}")
+
+    async def _forgetting(self, clock: Clock) -> None:
+        while True:
+            await asyncio.sleep(_FORGET_SECONDS)
+            self.keeper.forget(round(clock() * 1000))

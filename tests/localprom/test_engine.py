@@ -1,0 +1,69 @@
+"""Everything together: a target is scraped, a rule fires, somebody hears it, a restart knows it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from lightmeter.localprom.engine import Alerts, Engine, Plan
+from lightmeter.localprom.scrape import Target
+
+
+RULES = "groups: [{name: g, rules: [{alert: High, expr: 'level > 1', annotations: {summary: 'at {{ $value }}'}}]}]"  # fmt: skip
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"level 7\n")
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(500)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's name)
+        """Say nothing."""
+
+
+@pytest.fixture(name="url")
+def _url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_life(tmp_path: Path, url: str) -> None:
+    """What is exposed can be asked for, its alert is told, and both are still known afterwards."""
+    (tmp_path / "rules.yaml").write_text(RULES)
+    said: list[str] = []
+    told: list[Alerts] = []
+    plan = Plan([Target(f"{url}/metrics", "j", interval_seconds=0.05)], [tmp_path / "rules.yaml"], tmp_path / "kept", rule_interval_seconds=0.05, alertmanager_url=url)  # fmt: skip
+    engine = Engine(plan, said=said.append, tell=told.append)
+
+    async def until_told() -> None:
+        running = asyncio.create_task(engine.run())
+        while not any(told) or not said:  # noqa: ASYNC110 (what is waited for is a list)
+            await asyncio.sleep(0.01)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+    asyncio.run(until_told())
+
+    alerts = next(each for each in told if each)
+    assert "at 7" == alerts[0]["annotations"]["summary"]
+    assert "answers 500" in said[0]
+    again = TestClient(Engine(Plan(folder=tmp_path / "kept"), said=said.append).app())
+    kept = again.get("/api/v1/query", params={"query": "last_over_time(level[5m])"}).json()["data"]
+    assert "7" == kept["result"][0]["value"][1]
+    assert ["firing"] == again.get("/api/v1/label/alertstate/values").json()["data"]
