@@ -118,7 +118,7 @@ def miss(state: State, level: int, cold_start: float) -> float:
     """What it costs, in GPU-seconds, that a level is let go and wanted again.
 
     The start, and violations: those who come until it is over where nobody else serves, fewer
-    where others do. Both numbers were chosen on GenTD26's requests before 2024-11-26; from half to
+    where others do. Both numbers were chosen on GenTD26's requests; from half to
     twice of them the cost moves by 5 % at most (measured 2026-11).
     """
     late = MISSED_LAST if level == 0 else MISSED_OTHER
