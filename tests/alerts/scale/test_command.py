@@ -106,7 +106,7 @@ def test_replay(tmp_path: Path) -> None:
     ("options", "said"),
     [
         (["--target", "pol:http://x"], "did you mean 'pool'"),
-        (["--host", "0.0.0.0"], "give scale.token_file"),
+        (["--host", "::"], "give scale.token_file"),
         (["--min", "9"], "min must not be above max"),
         (["--token-file", "nowhere"], "token file 'nowhere' does not exist"),
         (["--secret-file", "nowhere"], "secret file 'nowhere' does not exist"),
