@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import common
 import httpx
 import numpy as np
 import uvicorn
 
+from bench import common
 from lightmeter.localprom.api import Api
 from lightmeter.localprom.archive import Archive
 from lightmeter.localprom.keep import Keeper

@@ -64,7 +64,12 @@ def ranged(store: Store, tree: Expr, steps: Ints, options: Options | None = None
 
 def _evaluated(surroundings: Evaluation, tree: Expr) -> Value:
     with np.errstate(all="ignore"):  # inf and NaN are answers
-        value = surroundings.value(tree)
+        try:
+            value = surroundings.value(tree)
+        except RecursionError as error:
+            raise QueryError(
+                "expression is too deep, one part in another; record parts of it"
+            ) from error
     if isinstance(value, Frame):
         seen = np.flatnonzero(value.there.any(axis=1))
         return value.rows([int(row) for row in seen]) if len(seen) else empty(value.steps)

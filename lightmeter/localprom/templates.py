@@ -95,9 +95,11 @@ def humanize_duration(value: float) -> str:
 
 def humanize_timestamp(value: float) -> str:
     """Write Unix seconds as a date in UTC, as Go prints one."""
-    if not math.isfinite(value):
+    try:
+        moment = datetime.fromtimestamp(value, UTC)
+    except (OverflowError, ValueError, OSError):  # not a number, or beyond the year 9999
         return shortened(value)
-    return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S.%f}".rstrip("0").rstrip(".") + " +0000 UTC"  # fmt: skip
+    return f"{moment:%Y-%m-%d %H:%M:%S.%f}".rstrip("0").rstrip(".") + " +0000 UTC"
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {

@@ -174,11 +174,19 @@ def _each(windows: Windows, least: int, function: Callable[[int, slice], float])
     return found, there
 
 
+def _total(values: Floats) -> float:
+    """Sum without rounding on the way, where the sum is a number."""
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):  # infinities of both signs, or beyond the largest number
+        return float(values.sum())
+
+
 def variance(values: Floats) -> float:
     """Population variance; exactly 0 for equal values."""
     if values.min() == values.max() and math.isfinite(values[0]):
         return 0.0
-    mean = math.fsum(values) / len(values) if np.isfinite(values).all() else float(values.mean())
+    mean = _total(values) / len(values)
     return float(np.square(values - mean).mean())
 
 
@@ -215,9 +223,9 @@ def _line(times: Ints, values: Floats, origin: int) -> tuple[float, float]:
     if not np.isfinite(values).all():
         return math.nan, math.nan
     x, number = (times - origin) / 1000, len(values)
-    sum_x, sum_y = math.fsum(x), math.fsum(values)
-    covariance = math.fsum(x * values) - sum_x * sum_y / number
-    slope = covariance / (math.fsum(x * x) - sum_x * sum_x / number)
+    sum_x, sum_y = _total(x), _total(values)
+    covariance = _total(x * values) - sum_x * sum_y / number
+    slope = float(np.divide(covariance, _total(x * x) - sum_x * sum_x / number))
     return slope, sum_y / number - slope * sum_x / number
 
 

@@ -74,6 +74,7 @@ def test_marker_ends_a_series() -> None:
         ("level[5m]", "level{}[5m]"),
         ("level == 1 == bool 1 and", "and"),
         ("(" * 2000, "1000"),
+        ("-(" * 490 + "level" + ")" * 490, "deep"),
     ],
 )
 def test_refusals(text: str, named: str) -> None:
@@ -145,3 +146,15 @@ def test_templates_of_labels() -> None:
     text = 'label_replace(level, "a", "${1}x-$$-$2-$word", "__name__", "(?P<word>l).*")'
 
     assert "lx-$--l" == dict(next(iter(ask(store, text, 10))))["a"]
+
+
+def test_extreme_numbers_are_answers() -> None:
+    """Infinities and the largest numbers give what arithmetic gives, and no error."""
+    store = stored(level=[(0, math.inf), (15, -math.inf), (30, 1e308), (45, 1e308), (60, 1e308)])
+
+    for name in ("stddev_over_time", "stdvar_over_time", "deriv", "sum_over_time", "rate"):
+        assert 1 == len(ask(store, f"{name}(level[2m])", 60)), name
+        assert 1 == len(ask(store, f"{name}(level[40s])", 60)), name
+    assert 1 == len(ask(store, "predict_linear(level[40s], 1e300)", 60))
+    assert 1 == len(ask(store, "stddev(level)", 60))
+    assert 1 == len(ask(stored(level=[(0, 1), (15, 2)]), "predict_linear(level[1m] offset 300y, 1)", 300 * 365 * 86_400 + 20))  # fmt: skip
