@@ -15,7 +15,7 @@ from support.server import Server, asking, fetch
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("data"), "--max-steps", "201") as running:
+    with Server(tmp_path_factory.mktemp("data"), "--max-steps", "800") as running:
         yield running.ready()
 
 
@@ -63,17 +63,20 @@ def test_slowdown(server: Server) -> None:
 
     shown = fetch(server.metrics_url).text
     before, none = told("_sum"), told("_count")
-    server.post(num_inference_steps=200)
+    one = server.post(num_inference_steps=200).json()
     first = told("_count") - none
-    server.post(num_inference_steps=200)
+    other = server.post(num_inference_steps=200).json()
     unhindered, count = told("_sum") - before, told("_count") - none
-    with asking(server, {"num_inference_steps": 201}, {"num_inference_steps": 200}):
+    with asking(server, {"num_inference_steps": 800}, {"num_inference_steps": 200}) as answers:
         pass
     queued = told("_sum") - before - unhindered
 
     assert f'{catalog.SLOWDOWN.name}_count{{model="still",priority="batch"' in shown
     assert (0, 1) == (first, count)  # nothing to hold the very first one against
-    assert 0.5 < unhindered < 1.5 < queued
+    took, last = other["timings"]["total"], answers[1].json()["timings"]["total"]
+    assert took / one["timings"]["total"] <= unhindered <= 1.5 * took / one["usage"]["gpu_seconds"]
+    assert last / max(one["timings"]["total"], took) <= queued
+    assert 1.5 * unhindered < queued
 
 
 def test_memory(server: Server) -> None:
