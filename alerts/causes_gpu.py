@@ -95,7 +95,8 @@ def _stale() -> Alert:
 
 def _xid(*, page: bool) -> Alert:
     numbers = tuple(str(number) for number in (HARDWARE if page else APPLICATION))
-    counted = f"time() - {series(catalog.GPU_XID_LAST, xid=numbers)} < {_RECENT_SECONDS}"
+    known = f"last_over_time({series(catalog.GPU_XID_LAST, xid=numbers)}[{_RECENT_SECONDS}s])"  # also of a GPU that was lost by it
+    counted = f"time() - {known} < {_RECENT_SECONDS}"
     last = series(Dcgm.XID.value)
     values = " or ".join(f"{last} == {number}" for number in numbers)
     theirs_changed = f"({values})\nand\nchanges({last}[{_RECENT_SECONDS}s]) > 0"
