@@ -92,11 +92,14 @@ def test_workers(tmp_path: Path) -> None:
         server.ready()
         with ThreadPoolExecutor() as pool:
             asked = [pool.submit(ask_until, server, stop, statuses, ids) for _ in range(8)]
-            for _ in range(WORKER_KILLS):
-                assert eventually(lambda: server.value(catalog.WORKERS, state=WorkerState.BUSY) > 0)
-                time.sleep(chance.uniform(0.0, 0.1))
-                os.kill(chance.choice(server.worker_pids()), signal.SIGKILL)
-            stop.set()
+            try:
+                for _ in range(WORKER_KILLS):
+                    assert eventually(lambda: server.value(catalog.WORKERS, state=WorkerState.BUSY) > 0)  # fmt: skip
+                    time.sleep(chance.uniform(0.0, 0.5))  # pictures are finished between kills
+                    assert eventually(server.worker_pids)  # both may just have been killed
+                    os.kill(chance.choice(server.worker_pids()), signal.SIGKILL)
+            finally:
+                stop.set()
             for one in asked:
                 one.result(60)
         assert eventually(lambda: server.value(catalog.WORKERS, state=WorkerState.READY) == 2)
