@@ -87,7 +87,14 @@ def create_app(
         return JSONResponse({"frozen_until": until})
 
     async def healthz(_: Request) -> Response:
-        return JSONResponse({"status": "ok", "mode": scaler.mode, "lease": scaler.lease.held})
+        return JSONResponse(
+            {
+                "status": "ok",
+                "mode": scaler.mode,
+                "lease": scaler.lease.held,
+                "failures": scaler.failures,
+            }
+        )
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -6,6 +6,7 @@ that is killed between the two leaves a decision without a result, never an acti
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import logging
@@ -130,7 +131,7 @@ def _padded(record: Mapping[str, Any], length: int | None = None) -> bytes:
 
 def _put(file: int, line: bytes, at: int) -> None:
     if os.pwrite(file, line, at) != len(line):
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _whole(file: int) -> int:

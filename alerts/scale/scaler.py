@@ -59,6 +59,8 @@ class Scaler:
     def __post_init__(self) -> None:
         self.state: State = fresh(self.settings)
         self._wake = threading.Event()
+        self.failures = 0
+        """Looks that failed in a way that nobody thought of."""
 
     def hold(self, levels: tuple[Level, ...]) -> None:
         """Take over the alerts that hold now; where they are others than before, look at once."""
@@ -79,6 +81,7 @@ class Scaler:
             try:
                 self.step()
             except Exception:  # noqa: BLE001  (the edge of a thread: one look is lost, the next is taken)
+                self.failures += 1
                 _log.exception("a look failed; nothing is scaled by it")
             stop.wait(LEAST_SECONDS)
             self._wake.wait(max(0.0, interval - LEAST_SECONDS))

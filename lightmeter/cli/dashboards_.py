@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from lightmeter.cli.options import as_json
-from lightmeter.errors import DashboardError, explain
+from lightmeter.cli.written import put
 
 
 @click.group("dashboards")
@@ -52,24 +51,11 @@ def generate(out: Path, formats: str, runbook: str | None, *, as_json: bool) -> 
 
     wanted = tuple(dict.fromkeys(word.strip() for word in formats.split(",")))
     texts = files.generate(wanted, runbook or files.RUNBOOK)
-    _write(out, texts)
+    put(out, texts)
     if as_json:
         click.echo(json.dumps({"files": [str(out / name) for name in texts]}, indent=2))
     else:
         click.echo(f"{len(texts)} files under {out}")
-
-
-def _write(out: Path, texts: Mapping[str, str]) -> None:
-    """Put each file in its place in one step, since Grafana may be reading."""
-    for name, text in texts.items():
-        path = out / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside = path.with_name(f".{path.name}.new")
-            beside.write_text(text)
-            beside.replace(path)
-        except OSError as error:
-            raise DashboardError(f"file {str(path)!r} {explain(error)}; give another --out") from error  # fmt: skip
 
 
 @command.command("check")

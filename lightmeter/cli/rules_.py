@@ -11,6 +11,7 @@ import click
 
 from lightmeter.cli.options import as_json
 from lightmeter.cli.rules_check_ import check
+from lightmeter.cli.written import put
 from lightmeter.errors import RuleError, explain
 
 
@@ -91,7 +92,7 @@ def generate(  # noqa: PLR0917  (one for each option, as click passes them)
     slo = _objectives(slo_file)
     wanted = tuple(word.strip() for word in formats.split(","))
     texts, made = files.generate(tuple(dict.fromkeys(packs)), slo, wanted, _labels(labels))
-    _write(out, texts)
+    put(out, texts)
     said = _reload(reload_url, made) if reload_url else None
     _report(out, texts, made, said, as_json=as_json)
 
@@ -102,6 +103,7 @@ def _report(
     summary: dict[str, Any] = {
         "files": [str(out / name) for name in texts],
         "alerts": sum(len(pack.alerts) for pack in made),
+        "tested": sum(bool(alert.trials) for pack in made for alert in pack.alerts),
         "records": sum(len(pack.records) for pack in made),
         "notes": list(dict.fromkeys(note for pack in made for note in pack.notes)),
         "prometheus": said,
@@ -112,7 +114,7 @@ def _report(
     for note in summary["notes"]:
         click.echo(f"note: {note}", err=True)
     click.echo(
-        f"{summary['alerts']} alerts and {summary['records']} recorded series in {len(texts)} files under {out}"
+        f"{summary['alerts']} alerts, {summary['tested']} of them tested, and {summary['records']} recorded series in {len(texts)} files under {out}"
     )
     if said:
         click.echo(said)
@@ -137,19 +139,6 @@ def _labels(given: tuple[str, ...]) -> dict[str, str]:
         if not one.partition("=")[2]:
             raise RuleError(f"label {one!r} is not understood; write it like release=prometheus")
     return {key: value for key, _, value in (one.partition("=") for one in given)}
-
-
-def _write(out: Path, texts: Mapping[str, str]) -> None:
-    """Put each file in its place in one step, since Prometheus may be reading."""
-    for name, text in texts.items():
-        path = out / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside = path.with_name(f".{path.name}.new")
-            beside.write_text(text)
-            beside.replace(path)
-        except OSError as error:
-            raise RuleError(f"rules {str(path)!r} {explain(error)}; give another --out") from error
 
 
 def _reload(url: str, made: list[Pack]) -> str:

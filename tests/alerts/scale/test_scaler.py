@@ -199,6 +199,7 @@ def test_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 
     assert ["up"] == [record["action"] for record in read(tmp_path)]
     assert "a look failed" in caplog.text
+    assert 1 == one.failures
 
 
 def test_clock_jump(tmp_path: Path) -> None:
