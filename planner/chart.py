@@ -31,9 +31,7 @@ def costs(document: dict[str, Any]) -> str:
         axes = figure.subplots()
         for row, option in enumerate(options):
             _bar(axes, row, option)
-        axes.set_yticks(
-            range(len(options)), [option["kind"].replace("_", " ") for option in options]
-        )
+        axes.set_yticks(range(len(options)), [option["name"] for option in options])
         axes.invert_yaxis()
         axes.set_xlim(0, max(option["monthly_cost_ci"][1] for option in options) * 1.45 or 1)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

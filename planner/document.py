@@ -29,7 +29,8 @@ class Assumption:
 
 def assumptions(option: Option, demand: Demand, terms: Terms) -> list[Assumption]:
     """List what an option rests on besides the history."""
-    return [*_common(demand, terms), *_OF_KIND[option.kind](option, terms)]
+    own = (Assumption(*fact) for fact in option.facts)
+    return [*_common(demand, terms), *_OF_KIND[option.kind](option, terms), *own]
 
 
 def _common(demand: Demand, terms: Terms) -> Iterator[Assumption]:
@@ -98,6 +99,7 @@ _OF_KIND: dict[OptionKind, Callable[[Option, Terms], Iterator[Assumption]]] = {
     OptionKind.DEDICATED: lambda _option, _terms: iter(()),
     OptionKind.SHARED: _of_pool,
     OptionKind.ON_DEMAND: _of_on_demand,
+    OptionKind.HYBRID: _of_on_demand,
 }
 
 
@@ -146,9 +148,11 @@ def _option(option: Option, demand: Demand, draws: Draws, terms: Terms) -> dict[
     hours, resampled = option.monthly_hours(draws, terms)
     low, high = certainty.interval(resampled)
     images_a_month = max(demand.images.sum(), 1.0) / demand.span_seconds * terms.month_hours * 3600
-    provisioned = float(option.billed.sum()) * 3600
+    provisioned = option.held_hours * 3600
     return {
         "kind": option.kind.value,
+        "name": option.title,
+        "sharing": option.sharing.value,
         "sku": terms.price.sku,
         "gpus": option.gpus,
         "placement": [_placement(place) for place in option.placement],

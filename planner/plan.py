@@ -63,13 +63,9 @@ def make(
     _check_fit(demand, terms)
     draws = certainty.draw(demand, resamples=settings.resamples, seed=settings.seed)
     options = []
-    for name, way in (
-        ("dedicated", ways.dedicated),
-        ("shared", ways.shared),
-        ("on-demand", ways.on_demand),
-    ):
-        tell(f"replaying {len(demand.arrivals):,} requests on {name} GPUs")
-        options.append(way(demand, draws, terms))
+    for way in ways.WAYS:
+        tell(f"replaying {len(demand.arrivals):,} requests on {way.doing}")
+        options += way.options(demand, draws, terms)
     advice = recommend(options, draws, terms, demand)
     if advice.option is not None:
         tell("looking how far the assumptions may be off")

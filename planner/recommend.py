@@ -19,11 +19,6 @@ MIN_SPAN_SECONDS = DAY
 MIN_REQUESTS = certainty.MIN_JUDGED
 SAME_COST = 0.02
 """Options within 2 % of the cheapest cost the same, for all that a month's history can tell."""
-NAMES = {
-    OptionKind.DEDICATED: "GPUs of its own for each service",
-    OptionKind.SHARED: "one shared pool",
-    OptionKind.ON_DEMAND: "on-demand GPUs",
-}
 
 
 @dataclass(frozen=True)
@@ -140,10 +135,14 @@ class _Case:
     def gpus(self, index: int) -> str:
         option = self.options[index]
         count = counted(option.gpus, "GPU")
-        return f"at most {count}" if option.kind is OptionKind.ON_DEMAND else count
+        return (
+            f"at most {count}"
+            if option.kind in {OptionKind.ON_DEMAND, OptionKind.HYBRID}
+            else count
+        )
 
     def name(self, index: int) -> str:
-        return NAMES[self.options[index].kind]
+        return self.options[index].title
 
     def reason(self, best: int) -> str:
         wait, slo = p95(self.options[best].waits), self.terms.slo

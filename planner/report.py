@@ -116,7 +116,7 @@ def text(document: dict[str, Any]) -> str:
 def _row(option: dict[str, Any]) -> tuple[str, ...]:
     low, high = option["monthly_cost_ci"]
     return (
-        option["kind"].replace("_", "-"),
+        option["name"],
         str(option["gpus"]),
         f"{option['monthly_cost']:,.2f}",
         f"{low:,.0f} - {high:,.0f}" if high > low else "fixed",

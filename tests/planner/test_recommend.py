@@ -22,7 +22,7 @@ from support.rows import DAY, every, row
 HOUR = 3600.0
 NOISY: Floats = np.array([10.0, 40.0, 5.0, 60.0, 20.0, 35.0, 8.0, 50.0, 12.0, 30.0])
 """GPU-hours of ten days, 27 on average."""
-DEDICATED, SHARED, ON_DEMAND = OptionKind
+DEDICATED, SHARED, ON_DEMAND, HYBRID = OptionKind
 
 
 def ten_days() -> Draws:

@@ -182,7 +182,7 @@ def test_terminal() -> None:
     lines = report.text(document).splitlines()
 
     for option in document["options"]:
-        line = next(line for line in lines if line.startswith(option["kind"].replace("_", "-")))
+        line = next(line for line in lines if line.startswith(option["name"]))
         assert f" {option['monthly_cost']:,.2f} " in line
         assert ("yes" if option["meets_slo"] else "no") == line.split()[-1]
     assert document["recommendation"]["reason"] in lines

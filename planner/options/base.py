@@ -1,0 +1,176 @@
+"""What an option is: GPUs held in some way, replayed on every request, and judged. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from lightmeter.replay import Floats
+from lightmeter.units import SECONDS_PER_HOUR
+from planner import certainty
+from planner.certainty import Draws
+from planner.demand import Demand
+from planner.prices import Price
+from planner.slo import Slo
+
+
+class OptionKind(StrEnum):
+    """The ways to hold GPUs."""
+
+    DEDICATED = "dedicated"
+    SHARED = "shared"
+    ON_DEMAND = "on_demand"
+    HYBRID = "hybrid"
+
+
+NAMES = {
+    OptionKind.DEDICATED: "GPUs of its own for each service",
+    OptionKind.SHARED: "one shared pool",
+    OptionKind.ON_DEMAND: "on-demand GPUs",
+    OptionKind.HYBRID: "rented GPUs with on-demand ones beside them",
+}
+"""What a person calls the plainest option of each kind; the name it has unless it is told another."""
+
+
+class Sharing(StrEnum):
+    """How the services of one GPU share it."""
+
+    NONE = "none"
+    SWAP = "swap"
+    TIME_SLICING = "time_slicing"
+    MPS = "mps"
+    MIG = "mig"
+    GPUSHARE = "gpushare"
+    SLEEP = "sleep"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Everything outside the history that an option depends on. Times in seconds."""
+
+    slo: Slo
+    price: Price
+    month_hours: float
+    start_seconds: float
+    swap_seconds: float
+    max_gpus: int
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Some services on some GPUs, and the wait they get there."""
+
+    services: tuple[str, ...]
+    gpus: int
+    wait_p95_seconds: float
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way to serve, replayed on every request of the history.
+
+    ``waits`` (n,) is each request's wait in seconds; ``billed`` (blocks,) what each block of the
+    history is billed, for the bootstrap, in GPU-hours of the plan's SKU at its price: a GPU-hour of
+    another price counts for as many of them as it costs. ``held`` (blocks,) are the GPU-hours
+    themselves, where they differ. ``cold_starts`` counts model swaps and starts in the window.
+    ``name`` is what a person calls it; ``idle_seconds`` the timeout chosen, for on-demand alone;
+    ``facts`` are assumptions of this option alone: what, value, source. The last three say how the
+    objective is kept.
+    """
+
+    kind: OptionKind
+    gpus: int
+    placement: tuple[Placement, ...]
+    waits: Floats
+    billed: Floats
+    cold_starts: int = 0
+    idle_seconds: float | None = None
+    name: str = ""
+    sharing: Sharing = Sharing.NONE
+    held: Floats | None = None
+    facts: tuple[tuple[str, float | str, str], ...] = ()
+    meets_slo: bool = False
+    attainment: float = 0.0
+    attainment_ci: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def title(self) -> str:
+        """Its name, or that of its kind."""
+        return self.name or NAMES[self.kind]
+
+    @property
+    def held_hours(self) -> float:
+        """GPU-hours held within the history."""
+        return float((self.billed if self.held is None else self.held).sum())
+
+    def monthly_hours(self, draws: Draws, terms: Terms) -> tuple[float, Floats]:
+        """GPU-hours of a month, at the plan's price: as observed, and in each resample (resamples,)."""
+        hours = draws.lengths / SECONDS_PER_HOUR
+        observed = float(self.billed.sum() / hours.sum())
+        resampled = (draws.weights @ self.billed) / (draws.weights @ hours)
+        # rounded, so that what is equal in arithmetic is equal in floats too
+        return round(observed * terms.month_hours, 6), np.round(resampled * terms.month_hours, 6)
+
+
+def fewest(keeps: Callable[[int], bool], low: int, most: int) -> int:
+    """Smallest number in [low, most] that keeps; ``most`` where none does. Doubles, then halves."""
+    high = low = min(low, most)
+    while high < most and not keeps(high):
+        low, high = high + 1, min(high * 2, most)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if keeps(middle) else (middle + 1, high)
+    return low
+
+
+def quantile(waits: Floats, q: float) -> float:
+    """Smallest wait that at least a share ``q`` of the requests does not exceed."""
+    return float(np.quantile(waits, q, method="inverted_cdf"))
+
+
+def p95(waits: Floats) -> float:
+    """95th percentile, the one that the objective is about."""
+    return quantile(waits, 0.95)
+
+
+def round_up(on_seconds: Floats, price: Price) -> Floats:
+    """Billed seconds of GPUs that were on for these seconds: minimum, then granularity."""
+    grain = price.granularity_seconds
+    whole: Floats = np.ceil(np.maximum(on_seconds, price.minimum_seconds) / grain - 1e-9) * grain
+    return whole
+
+
+def cost(hours: float, price: Price) -> Decimal:
+    """Price of GPU-hours."""
+    return Decimal(str(hours)) * price.price_per_gpu_hour
+
+
+def keeps_objective(demand: Demand, draws: Draws, waits: Floats, slo: Slo) -> bool:
+    """Tell whether everyone together, and each group that can be judged, surely keeps it."""
+    everyone = np.ones(len(waits), dtype=np.bool_)
+    masks = [everyone, *(np.isin(demand.owner, group) for group in certainty.groups(demand))]
+    return all(kept(draws, mask, waits, slo) for mask in masks)
+
+
+def kept(draws: Draws, mask: npt.NDArray[np.bool_], waits: Floats, slo: Slo) -> bool:
+    """Tell whether the masked requests surely keep the objective."""
+    return certainty.lower_bound(draws, mask, slo.within(waits)) >= slo.target
+
+
+def judged(option: Option, demand: Demand, draws: Draws, terms: Terms) -> Option:
+    """Return the option with what its waits say about the objective."""
+    everyone = np.ones(len(option.waits), dtype=np.bool_)
+    within = terms.slo.within(option.waits)
+    keeps = keeps_objective(demand, draws, option.waits, terms.slo)
+    return dataclasses.replace(
+        option,
+        meets_slo=keeps and option.gpus <= terms.max_gpus,
+        attainment=float(within.mean()),
+        attainment_ci=certainty.interval(certainty.shares(draws, everyone, within)),
+    )

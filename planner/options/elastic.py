@@ -1,0 +1,79 @@
+"""GPUs started for the load and released when idle, billed for the time between. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lightmeter import replay
+from lightmeter.replay import Floats
+from lightmeter.units import SECONDS_PER_HOUR
+from planner.certainty import Draws
+from planner.demand import Demand, busy_between
+from planner.options.base import Option, OptionKind, Placement, Terms, judged, p95, round_up
+from planner.prices import Price
+
+
+IDLE_TIMEOUTS = (60.0, 300.0, 900.0, 3600.0, 14_400.0)
+"""On-demand idle timeouts that are tried, seconds; the cheapest that keeps the objective is kept."""
+
+
+def on_demand(demand: Demand, draws: Draws, terms: Terms) -> Option:
+    """Start GPUs for each service when it is asked for; the best of `IDLE_TIMEOUTS`.
+
+    The best is the cheapest that keeps the objective, or else the one that comes closest.
+    """
+    options = [_on_demand(demand, draws, terms, idle) for idle in IDLE_TIMEOUTS]
+    meeting = [option for option in options if option.meets_slo]
+    if meeting:
+        return min(meeting, key=lambda option: float(option.billed.sum()))
+    return max(options, key=lambda option: option.attainment)
+
+
+def elastic_waits(
+    demand: Demand, terms: Terms, *, start: float, idle: float
+) -> tuple[Floats, list[replay.Elastic]]:
+    """Replay every service on GPUs of its own that come and go; waits (n,), then by service."""
+    waits = np.empty(len(demand.arrivals))
+    lives = []
+    for index in range(len(demand.services)):
+        mask = demand.of(index)
+        arrivals, seconds = demand.arrivals[mask], demand.seconds[mask]
+        lives.append(
+            replay.elastic(arrivals, seconds, start=start, idle=idle, limit=terms.max_gpus)
+        )
+        waits[mask] = lives[-1].waits
+    return waits, lives
+
+
+def _on_demand(demand: Demand, draws: Draws, terms: Terms, idle: float) -> Option:
+    waits, lives = elastic_waits(demand, terms, start=terms.start_seconds, idle=idle)
+    started = np.concatenate([life.started for life in lives])
+    stopped = np.minimum(np.concatenate([life.stopped for life in lives]), demand.span_seconds)
+    placement = tuple(
+        Placement((name,), life.peak, p95(life.waits))
+        for name, life in zip(demand.services, lives, strict=True)
+    )
+    option = Option(
+        OptionKind.ON_DEMAND,
+        replay.peak(started, stopped),
+        placement,
+        waits=waits,
+        billed=billed(started, stopped, draws, terms.price) / SECONDS_PER_HOUR,
+        cold_starts=len(started),
+        idle_seconds=idle,
+    )
+    return judged(option, demand, draws, terms)
+
+
+def billed(started: Floats, stopped: Floats, draws: Draws, price: Price) -> Floats:
+    """Billed seconds in each block: time on where it falls, rounding where the GPU was started.
+
+    A GPU that is still on when the history ends has not been rounded up yet.
+    """
+    on = stopped - started
+    rounding = np.where(stopped < draws.edges[-1], round_up(on, price) - on, 0.0)
+    block = np.clip(
+        np.searchsorted(draws.edges, started, side="right") - 1, 0, len(draws.edges) - 2
+    )
+    extra = np.bincount(block, weights=rounding, minlength=len(draws.edges) - 1)
+    return busy_between(started, stopped, draws.edges) + extra

@@ -1,0 +1,36 @@
+"""The table of ways to serve, in the order of the report: the simpler first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from planner.certainty import Draws
+from planner.demand import Demand
+from planner.options.base import Option, Terms
+from planner.options.elastic import on_demand
+from planner.options.rented import dedicated, shared
+
+
+@dataclass(frozen=True)
+class Way:
+    """A family of options: ``doing`` is what the progress line says after "replaying ... on".
+
+    ``options`` sizes and judges them; none where the way is not open to these services or terms.
+    """
+
+    doing: str
+    options: Callable[[Demand, Draws, Terms], list[Option]]
+
+
+def _one(
+    way: Callable[[Demand, Draws, Terms], Option],
+) -> Callable[[Demand, Draws, Terms], list[Option]]:
+    return lambda demand, draws, terms: [way(demand, draws, terms)]
+
+
+WAYS = (
+    Way("dedicated GPUs", _one(dedicated)),
+    Way("shared GPUs", _one(shared)),
+    Way("on-demand GPUs", _one(on_demand)),
+)
