@@ -14,6 +14,7 @@ from lightmeter.held import Held
 from lightmeter.section import Port, Section
 from lightmeter.settings_export import Export
 from lightmeter.settings_load import Load
+from lightmeter.settings_plan import Plan
 from lightmeter.settings_scale import Scale
 
 
@@ -220,36 +221,6 @@ class Up(Section):
         description="Seconds to run; 0 means until Ctrl-C, or 60 s where there is no terminal.",
         ge=0,
         le=2_592_000,
-    )
-
-
-class Plan(Section):
-    """The cost report."""
-
-    slo: str = Field(
-        "p95_wait=30s,attainment=0.95",
-        description="Objective: the 95th percentile of the wait before a GPU starts the request, and the share of requests within it.",
-    )
-    sku: str = Field("aws-g6e-l40s", description="Row of the price table to plan with.")
-    prices: Path | None = Field(
-        None,
-        description="A CSV with the columns of planner/data/prices.csv, or SkyPilot's vms.csv; its rows are added to the built-in ones and win over them.",
-    )
-    start_seconds: float = Field(
-        180.0, description="On-demand: from ordering a GPU to its first picture.", ge=0, le=86_400
-    )
-    swap_seconds: float = Field(
-        22.7,
-        description="Shared pool: time to load another service's model onto a GPU.",
-        ge=0,
-        le=86_400,
-    )
-    max_gpus: int = Field(512, description="Most GPUs that an option may use.", ge=1, le=10_000)
-    resamples: int = Field(
-        200, description="Bootstrap resamples behind each interval.", ge=20, le=10_000
-    )
-    seed: int = Field(
-        1, description="Seed of the bootstrap, so that a report can be made again.", ge=0
     )
 
 

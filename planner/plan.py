@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lightmeter.errors import PlanError
-from lightmeter.settings import Plan
+from lightmeter.settings_plan import Plan
 from lightmeter.units import (
     HOURS_PER_MONTH,
     SECONDS_PER_HOUR,

@@ -19,7 +19,8 @@ from lightmeter.configuration import (
     variable,
 )
 from lightmeter.errors import SettingError
-from lightmeter.settings import SECTIONS, Plan, Serve
+from lightmeter.settings import SECTIONS, Serve
+from lightmeter.settings_plan import Plan
 
 
 def file(folder: Path, text: str) -> Path:

@@ -11,7 +11,7 @@ import click
 
 from lightmeter.cli import audit_
 from lightmeter.cli.options import as_json, history_option, settings_options, settle
-from lightmeter.settings import Plan
+from lightmeter.settings_plan import Plan
 
 
 class _Plan(click.Group):

@@ -23,7 +23,8 @@ from lightmeter.cli.options import as_json, settings_options, settle, sources
 from lightmeter.cli.plan_ import check_plan, make_plan, show_plan
 from lightmeter.configuration import S, Value, resolve
 from lightmeter.errors import HistoryError, PlanError, ServerError
-from lightmeter.settings import Plan, Serve, Up
+from lightmeter.settings import Serve, Up
+from lightmeter.settings_plan import Plan
 from lightmeter.settings_export import Export
 from lightmeter.units import show_duration, url
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lightmeter.errors import PriceError
-from lightmeter.settings import Plan
+from lightmeter.settings_plan import Plan
 from planner import prices
 
 

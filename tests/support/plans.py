@@ -12,7 +12,7 @@ import pandas as pd
 
 from lightmeter.replay import Floats
 from lightmeter.rows import UsageRow
-from lightmeter.settings import Plan
+from lightmeter.settings_plan import Plan
 from planner import certainty, demand, options, plan, prices
 from planner.certainty import Draws
 from planner.demand import Demand
