@@ -24,8 +24,8 @@ from lightmeter.cli.plan_ import check_plan, make_plan, show_plan
 from lightmeter.configuration import S, Value, resolve
 from lightmeter.errors import HistoryError, PlanError, ServerError
 from lightmeter.settings import Serve, Up
-from lightmeter.settings_plan import Plan
 from lightmeter.settings_export import Export
+from lightmeter.settings_plan import Plan
 from lightmeter.units import show_duration, url
 
 
