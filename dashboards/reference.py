@@ -28,6 +28,23 @@ The command writes three things: `json/`, to import by hand; `provisioning/`, fo
 - Where there is no traffic a panel says so; colours are judgements, so what needs none has none.
 
 `lightmeter dashboards check` holds any dashboard against the 17 rules of [Grafana's linter](https://github.com/grafana/dashboard-linter) on panels of every type, and beyond: panels that overlap or leave the grid, ids that occur twice, units that Grafana does not know and would print as they stand, metrics and labels that nothing exposes, links that lead nowhere.
+
+## Publishing to a Grafana
+
+```console
+$ lightmeter dashboards publish --url https://grafana.example --token-file token --dry-run
+```
+
+puts the five boards into the folder `Lightmeter`, and with `--prometheus URL` a data source that they begin with (`pip install 'lightmeter[grafana]'`). The token is a service account's: role Editor, or Admin where the data source is made too; it comes from `--token-file` or from `GRAFANA_TOKEN`. Run it at every deployment: what is up to date is not written again.
+
+| what Grafana has | what is done |
+|---|---|
+| nothing under that uid | made |
+| what was published, untouched | made new if the boards have changed since, left alone otherwise |
+| a board that somebody saved since, or that came from elsewhere | kept, shown as a diff, exit code 1; `--force` overwrites it |
+| a board that is provisioned from files | kept, `--force` or not: Grafana lets nobody change those |
+
+Which revision was published stands at the end of a board's description, so edits are recognised whoever publishes. A write names the revision that was read, so nobody's edit of the same moment is lost. A board that was moved stays where it was moved to. `--dry-run` writes nothing and shows every difference; `--json` tells it to programs. A Grafana that has given up `/api` for boards (13 deprecates it) is asked through `/apis`.
 """
 
 

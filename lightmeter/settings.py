@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from lightmeter.held import Held
 from lightmeter.section import Port, Section
 from lightmeter.settings_export import Export
+from lightmeter.settings_grafana import Grafana
 from lightmeter.settings_load import Load
 from lightmeter.settings_plan import Plan
 from lightmeter.settings_scale import Scale
@@ -230,6 +231,7 @@ SECTIONS: dict[str, type[Section]] = {
     "load": Load,
     "export": Export,
     "scale": Scale,
+    "grafana": Grafana,
     "plan": Plan,
     "log": Log,
 }

@@ -1,4 +1,4 @@
-"""``lightmeter dashboards generate`` and ``lightmeter dashboards check``."""
+"""``lightmeter dashboards generate``, ``check`` and ``publish``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from pathlib import Path
 
 import click
 
+from lightmeter.cli.dashboards_publish_ import publish
 from lightmeter.cli.options import as_json
 from lightmeter.cli.written import put
 
 
 @click.group("dashboards")
 def command() -> None:
-    """Dashboards for Grafana: make them, check them."""
+    """Dashboards for Grafana: make them, check them, publish them."""
+
+
+command.add_command(publish)
 
 
 @command.command("generate")
