@@ -1,0 +1,153 @@
+"""Several models on a GPU at once, each getting a part of its speed: processor sharing. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lightmeter.replay.engine import Engine, Floats, Integers, floats, integers, need_equal, run
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """Models resident on GPUs: int arrays (replicas,), ``gpu`` where it is and ``service`` whose.
+
+    ``speeds`` (gpus, k) is the total speed of each GPU with 1, 2, ... of its replicas at work, in
+    GPUs of the service times; the last column stands for more. A replica serves one request at a
+    time; those at work on a GPU progress at the same pace.
+    """
+
+    gpu: Integers
+    service: Integers
+    speeds: Floats
+
+
+@dataclass(frozen=True)
+class Together:
+    """When each request started and ended, float arrays (n,) in seconds; and on which replica."""
+
+    starts: Floats
+    ends: Floats
+    replica: Integers
+
+
+def together(
+    arrivals: Floats,
+    services: Floats,
+    owner: Integers,
+    replicas: Replicas,
+    *,
+    engine: Engine = "auto",
+) -> Together:
+    """Replay requests on the replicas of their service, ``owner`` (n,), first come, first served.
+
+    A request takes an idle replica of its service, on the GPU with the fewest at work; where none is
+    idle it waits. With one GPU and a replica for every request at speed 1 this is processor sharing
+    (M/G/1-PS: Kleinrock, Queueing Systems, vol. 2, 1976, section 4.4).
+
+    Raises:
+        ValueError: a service has requests and no replica.
+    """
+    need_equal(arrivals, services)
+    n, order = len(arrivals), np.argsort(replicas.gpu, kind="stable")
+    gpu, service = integers(replicas.gpu)[order], integers(replicas.service)[order]
+    gpus, names = len(replicas.speeds), int(max(service.max(initial=0), owner.max(initial=0))) + 1
+    missing = np.setdiff1d(owner, service)
+    if len(missing):
+        raise ValueError(f"service {missing[0]} has requests and no replica")
+    by_service = integers(np.argsort(service, kind="stable"))
+    queue = integers(np.argsort(owner, kind="stable"))
+    starts, ends, replica = np.empty(n), np.empty(n), np.zeros(n, dtype=np.int64)
+    run(
+        _together,
+        floats(arrivals),
+        floats(services),
+        integers(owner),
+        (gpu, service),
+        integers(np.searchsorted(gpu, np.arange(gpus + 1))),
+        (by_service, integers(np.searchsorted(service[by_service], np.arange(names + 1)))),
+        (queue, integers(np.searchsorted(owner[queue], np.arange(names + 1)))),
+        floats(replicas.speeds),
+        (np.zeros(len(gpu)), np.full(len(gpu), -1)),
+        (np.zeros(gpus), np.zeros(gpus), np.zeros(gpus, dtype=np.int64), np.full(gpus, math.inf)),
+        (starts, ends, replica),
+        engine=engine,
+    )
+    return Together(starts, ends, order[replica])
+
+
+def _together(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917  (a kernel: one loop, its arrays one by one)
+    arrivals: Any,
+    services: Any,
+    owner: Any,
+    residents: Any,
+    of_gpu: Any,
+    of_service: Any,
+    of_queue: Any,
+    speeds: Any,
+    working: Any,
+    states: Any,
+    results: Any,
+) -> int:
+    gpu_of, service_of = residents
+    listed, bounds = of_service
+    queue, queue_bounds = of_queue
+    finish, job = working  # in work done by each of the GPU's jobs since it was idle; -1 is idle
+    done, at, active, due = states
+    starts, ends, replica = results
+    heads = queue_bounds[:-1].copy()
+    arrived = queue_bounds[:-1].copy()
+    i, n, left = 0, len(arrivals), len(arrivals)
+    while left:
+        g = 0
+        for other in range(1, len(due)):
+            if due[other] < due[g]:
+                g = other
+        if i < n and arrivals[i] < due[g]:
+            now, name = arrivals[i], owner[i]
+            i += 1
+            arrived[name] += 1
+            r = -1
+            for place in range(bounds[name], bounds[name + 1]):
+                candidate = listed[place]
+                if job[candidate] < 0 and (r < 0 or active[gpu_of[candidate]] < active[gpu_of[r]]):
+                    r = candidate
+            if r < 0:
+                continue
+            g = gpu_of[r]
+            if active[g]:
+                pace = speeds[g][min(active[g], len(speeds[g])) - 1] / active[g]
+                done[g] += (now - at[g]) * pace
+        else:
+            now = due[g]
+            r = -1
+            for candidate in range(of_gpu[g], of_gpu[g + 1]):
+                if job[candidate] >= 0 and (r < 0 or finish[candidate] < finish[r]):
+                    r = candidate
+            done[g] = finish[r]
+            ends[job[r]] = now
+            job[r] = -1
+            active[g] -= 1
+            left -= 1
+        at[g] = now
+        if not active[g]:
+            done[g] = 0.0
+        name = service_of[r]
+        if heads[name] < arrived[name]:  # r is idle and somebody waits for it
+            k = queue[heads[name]]
+            heads[name] += 1
+            starts[k], replica[k] = now, r
+            job[r], finish[r] = k, done[g] + services[k]
+            active[g] += 1
+        due[g] = math.inf
+        if active[g]:
+            least = math.inf
+            for candidate in range(of_gpu[g], of_gpu[g + 1]):
+                if job[candidate] >= 0:
+                    least = min(least, finish[candidate])
+            pace = speeds[g][min(active[g], len(speeds[g])) - 1] / active[g]
+            due[g] = max(now, now + (least - done[g]) / pace)
+    return 0
