@@ -65,7 +65,7 @@ def _stddev(values: Floats, there: Bools) -> Floats:
     return np.sqrt(_stdvar(values, there))
 
 
-_SIMPLE: dict[str, Callable[[Floats, Bools], Floats]] = {
+SIMPLE: dict[str, Callable[[Floats, Bools], Floats]] = {
     "sum": _sum,
     "count": _count,
     "avg": _avg,
@@ -83,7 +83,7 @@ def simple(operator: str, frame: Frame, groups: list[Labels]) -> Frame:
     Raises:
         QueryError: there is no such aggregation here.
     """
-    function = _SIMPLE.get(operator)
+    function = SIMPLE.get(operator)
     if function is None:
         raise QueryError(f"aggregation {operator!r} is not supported; use --prometheus for it")
     return _each(frame, groups, function)

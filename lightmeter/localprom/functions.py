@@ -34,8 +34,8 @@ def call(evaluation: Evaluation, tree: Call) -> Value:
     name, arguments = str(tree.func.name), list(tree.args)
     if name in windows.FUNCTIONS:
         return _windowed(evaluation, name, arguments)
-    if name in _ELEMENTWISE:
-        return _mapped(evaluation.frame(arguments[0]), _ELEMENTWISE[name])
+    if name in ELEMENTWISE:
+        return _mapped(evaluation.frame(arguments[0]), ELEMENTWISE[name])
     if name in moments.FUNCTIONS:
         return _moment(evaluation, name, arguments)
     if name not in _OTHERS:
@@ -53,7 +53,7 @@ def _mapped(frame: Frame, function: Callable[[Floats], Floats]) -> Frame:
     return Frame(frame.labels, function(frame.values), frame.there).relabelled(nameless)
 
 
-_ELEMENTWISE: dict[str, Callable[[Floats], Floats]] = {
+ELEMENTWISE: dict[str, Callable[[Floats], Floats]] = {
     "abs": np.abs,
     "ceil": np.ceil,
     "floor": np.floor,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -16,15 +15,20 @@ from promql_parser import VectorSelector, walk
 
 from lightmeter.errors import QueryError
 from lightmeter.localprom.evaluate import Options
-from lightmeter.localprom.frame import Frame
+from lightmeter.localprom.frame import Floats, Ints
 from lightmeter.localprom.labels import pack
 from lightmeter.localprom.query import parse, ranged
 from lightmeter.localprom.selectors import conditions
 from lightmeter.localprom.store import Store
 from support.past import BEGIN_MS, SAMPLES, STEP_MS, Past, as_store, made, prometheus
+from support.shapes import every
 
 
-RULES = Path(__file__).parents[2] / "alerts" / "generated" / "prometheus"
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "alerts" / "generated" / "prometheus"
+BOARDS = ROOT / "dashboards" / "generated" / "json"
+MOMENTS = range(BEGIN_MS + 600_000, BEGIN_MS + STEP_MS * SAMPLES + 360_000, 6960)
+"""A thousand, until after the last sample has become old."""
 SHAPES = """
 made_level
 made_level{job="a"}
@@ -147,22 +151,43 @@ pi() + 0
 """.strip().splitlines()
 
 
+RATE = "2m"
+
+
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, httpx.Client]]:
-    past = {**made(), **_of_rules()}
+    past = {**made(), **_asked_for([*_rules(), *_panels()])}
     with prometheus(past, tmp_path_factory.mktemp("past")) as client:
         yield as_store(past), client
 
 
-def _expressions() -> list[str]:
+def _rules() -> list[str]:
     groups = [group for path in sorted(RULES.glob("*.yaml")) for group in yaml.safe_load(path.read_text())["groups"]]  # fmt: skip
     return list(dict.fromkeys(rule["expr"] for group in groups for rule in group["rules"]))
 
 
-def _of_rules() -> Past:
-    """Give every metric that a rule asks for two series that its conditions accept."""
+def _panels() -> list[str]:
+    """Return the queries of all boards, with everything chosen."""
+    found: dict[str, None] = {}
+    for path in sorted(BOARDS.glob("*.json")):
+        board = json.loads(path.read_text())
+        given = {one["name"]: one["current"].get("value", "") for one in board["templating"]["list"] if one["type"] in ("custom", "textbox")}  # fmt: skip
+        targets = [target for panel in board["panels"] for target in panel.get("targets", ())]
+        for one in [*targets, *board["annotations"]["list"]]:
+            found[_filled(one["expr"], {"__rate_interval": RATE, **given})] = None
+    return list(found)
+
+
+def _filled(query: str, values: dict[str, str]) -> str:
+    for name in sorted(values, key=len, reverse=True):
+        query = query.replace(f"${name}", values[name])
+    return re.sub(r"\$\w+", ".+", query).replace(":]", ":1m]")
+
+
+def _asked_for(texts: list[str]) -> Past:
+    """Give every metric that a query asks for two series that its conditions accept."""
     seen: list[VectorSelector] = []
-    for text in _expressions():
+    for text in texts:
         walk(parse(text), lambda node: seen.append(node) if isinstance(node, VectorSelector) else None)  # fmt: skip
     rng = np.random.default_rng(3)
     past: Past = {}
@@ -179,52 +204,53 @@ def _of_rules() -> Past:
     return past
 
 
-def _theirs(client: httpx.Client, text: str, moments: range) -> dict[str, dict[int, float]]:  # fmt: skip
-    answer = client.post("/api/v1/query_range", data={"query": text, "start": moments[0] / 1000, "end": moments[-1] / 1000, "step": moments.step / 1000})  # fmt: skip
+def _theirs(client: httpx.Client, text: str) -> dict[str, tuple[Ints, Floats]]:
+    span = {"start": MOMENTS[0] / 1000, "end": MOMENTS[-1] / 1000, "step": MOMENTS.step / 1000}
+    answer = client.post("/api/v1/query_range", data={"query": text, **span})
     if answer.is_error:
         raise QueryError(answer.json()["error"])
-    result: list[dict[str, Any]] = answer.json()["data"]["result"]
-    return {json.dumps(pack(each["metric"])): {round(at * 1000): float(value) for at, value in each["values"]} for each in result}  # fmt: skip
-
-
-def _ours(frame: Frame, steps: list[int]) -> dict[str, dict[int, float]]:
-    rows = zip(frame.labels, frame.values, frame.there, strict=True)
-    return {json.dumps(labels): {steps[at]: float(values[at]) for at in np.flatnonzero(there)} for labels, values, there in rows}  # fmt: skip
-
-
-def differences(store: Store, client: httpx.Client, text: str, step: int = 200_000) -> list[str]:
-    """Ask both at some forty moments, at and between the samples; list what is not the same."""
-    moments = range(BEGIN_MS + 600_000, BEGIN_MS + STEP_MS * SAMPLES + 360_000, step)
-    theirs = _theirs(client, text, moments)
-    steps = np.array(moments, dtype=np.int64)
-    ours = _ours(ranged(store, parse(text), steps, Options(newer=False)), list(moments))
-    found = [f"{text}: only one has {key}" for key in theirs.keys() ^ ours.keys()]
-    for key in theirs.keys() & ours.keys():
-        mine, other = ours[key], theirs[key]
-        if mine.keys() != other.keys():
-            found.append(f"{text}: {key} at other times: {sorted(mine.keys() ^ other.keys())}")
-        found += [f"{text}: {key} at {at}: {mine[at]!r}, not {other[at]!r}" for at in mine.keys() & other.keys() if not _same(mine[at], other[at])]  # fmt: skip
+    found = {}
+    for each in answer.json()["data"]["result"]:
+        times, values = zip(*each["values"], strict=True)
+        found[json.dumps(pack(each["metric"]))] = (np.rint(np.array(times) * 1000).astype(np.int64), np.array(values, dtype=np.float64))  # fmt: skip
     return found
 
 
-def _same(ours: float, theirs: float) -> bool:
-    if math.isnan(ours) or math.isnan(theirs):
-        return math.isnan(ours) and math.isnan(theirs)
-    return math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-12)
+def _ours(store: Store, text: str) -> dict[str, tuple[Ints, Floats]]:
+    steps = np.array(MOMENTS, dtype=np.int64)
+    frame = ranged(store, parse(text), steps, Options(newer=False))
+    rows = zip(frame.labels, frame.values, frame.there, strict=True)
+    return {json.dumps(labels): (steps[there], values[there]) for labels, values, there in rows if there.any()}  # fmt: skip
 
 
-def test_shapes(both: tuple[Store, httpx.Client]) -> None:
+def differences(store: Store, client: httpx.Client, text: str) -> list[str]:
+    """Ask both at a thousand moments, at and between the samples; list what is not the same."""
+    theirs, ours = _theirs(client, text), _ours(store, text)
+    found = [f"{text}: only one has {key}" for key in theirs.keys() ^ ours.keys()]
+    for key in theirs.keys() & ours.keys():
+        (our_times, mine), (their_times, others) = ours[key], theirs[key]
+        if not np.array_equal(our_times, their_times):
+            found.append(f"{text}: {key} at other times: {sorted(set(our_times) ^ set(their_times))[:5]}")  # fmt: skip
+            continue
+        other = ~np.isclose(mine, others, rtol=1e-9, atol=1e-12, equal_nan=True)
+        found += [f"{text}: {key} at {at}: {a!r}, not {b!r}" for at, a, b in zip(our_times[other][:3], mine[other], others[other], strict=False)]  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize("text", list(dict.fromkeys([*SHAPES, *every()])))
+def test_shapes(both: tuple[Store, httpx.Client], text: str) -> None:
     """A panel shows the same numbers from localprom as from Prometheus."""
-    store, client = both
-
-    assert [] == [line for text in SHAPES for line in differences(store, client, text)]
+    assert [] == differences(*both, text)
 
 
-def test_rules(both: tuple[Store, httpx.Client]) -> None:
-    """Every rule that lightmeter makes has the same value in localprom as in Prometheus."""
-    store, client = both
+@pytest.mark.parametrize("text", [*_rules(), *_panels()])
+def test_shipped(both: tuple[Store, httpx.Client], text: str) -> None:
+    """Every rule and panel that lightmeter makes has the same value in localprom as in Prometheus."""
+    assert [] == differences(*both, text)
 
-    texts = _expressions()
 
-    assert len(texts) > 50
-    assert [] == [line for text in texts for line in differences(store, client, text)]
+def test_enough() -> None:
+    """What is compared is what is shipped, and some hundred expressions beside it."""
+    assert len({*SHAPES, *every()}) > 300
+    assert len(_rules()) > 150
+    assert len(_panels()) > 100
