@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+P = ParamSpec("P")
+R = TypeVar("R")
 Engine = Literal["auto", "python", "numba"]
 
 
@@ -64,8 +66,26 @@ def _fill(array: Any, values: Any) -> None:
 def _compiled(kernel: Callable[..., int]) -> Callable[..., int]:
     import numba
 
+    _register()
     compiled: Callable[..., int] = numba.njit(cache=True)(kernel)
     return compiled
+
+
+_PARTS: list[Callable[..., Any]] = []
+
+
+def part(function: Callable[P, R]) -> Callable[P, R]:
+    """Let kernels call this function when they are compiled; plain Python calls it as it is."""
+    _PARTS.append(function)
+    return function
+
+
+@functools.cache
+def _register() -> None:
+    from numba.extending import register_jitable
+
+    for function in _PARTS:
+        register_jitable(function)
 
 
 def need_one(servers: int) -> None:

@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from lightmeter.replay.engine import Engine, Floats, Integers, floats, integers, need_equal, run
+from lightmeter.replay.engine import (
+    Engine,
+    Floats,
+    Integers,
+    floats,
+    integers,
+    need_equal,
+    part,
+    run,
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,7 @@ def together(
         raise ValueError(f"service {missing[0]} has requests and no replica")
     by_service = integers(np.argsort(service, kind="stable"))
     queue = integers(np.argsort(owner, kind="stable"))
+    heads = integers(np.searchsorted(owner[queue], np.arange(names)))
     starts, ends, replica = np.empty(n), np.empty(n), np.zeros(n, dtype=np.int64)
     run(
         _together,
@@ -69,7 +79,7 @@ def together(
         (gpu, service),
         integers(np.searchsorted(gpu, np.arange(gpus + 1))),
         (by_service, integers(np.searchsorted(service[by_service], np.arange(names + 1)))),
-        (queue, integers(np.searchsorted(owner[queue], np.arange(names + 1)))),
+        (queue, heads, heads.copy()),
         floats(replicas.speeds),
         (np.zeros(len(gpu)), np.full(len(gpu), -1)),
         (np.zeros(gpus), np.zeros(gpus), np.zeros(gpus, dtype=np.int64), np.full(gpus, math.inf)),
@@ -79,7 +89,30 @@ def together(
     return Together(starts, ends, order[replica])
 
 
-def _together(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917  (a kernel: one loop, its arrays one by one)
+@part
+def _choose(  # noqa: PLR0917  (a kernel takes its arrays one by one)
+    name: int, listed: Any, bounds: Any, gpu_of: Any, job: Any, active: Any
+) -> int:
+    """Return the service's idle replica on the GPU with the fewest at work, -1 where none is idle."""
+    found = -1
+    for place in range(bounds[name], bounds[name + 1]):
+        r = listed[place]
+        if job[r] < 0 and (found < 0 or active[gpu_of[r]] < active[gpu_of[found]]):
+            found = r
+    return found
+
+
+@part
+def _first(begin: int, end: int, job: Any, finish: Any) -> int:
+    """Return which of a GPU's replicas at work ends first, -1 where none works."""
+    found = -1
+    for r in range(begin, end):
+        if job[r] >= 0 and (found < 0 or finish[r] < finish[found]):
+            found = r
+    return found
+
+
+def _together(  # noqa: PLR0913, PLR0917  (a kernel: one loop, its arrays one by one)
     arrivals: Any,
     services: Any,
     owner: Any,
@@ -93,13 +126,10 @@ def _together(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917  (a kernel: one
     results: Any,
 ) -> int:
     gpu_of, service_of = residents
-    listed, bounds = of_service
-    queue, queue_bounds = of_queue
+    queue, heads, arrived = of_queue
     finish, job = working  # in work done by each of the GPU's jobs since it was idle; -1 is idle
     done, at, active, due = states
     starts, ends, replica = results
-    heads = queue_bounds[:-1].copy()
-    arrived = queue_bounds[:-1].copy()
     i, n, left = 0, len(arrivals), len(arrivals)
     while left:
         g = 0
@@ -110,11 +140,7 @@ def _together(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917  (a kernel: one
             now, name = arrivals[i], owner[i]
             i += 1
             arrived[name] += 1
-            r = -1
-            for place in range(bounds[name], bounds[name + 1]):
-                candidate = listed[place]
-                if job[candidate] < 0 and (r < 0 or active[gpu_of[candidate]] < active[gpu_of[r]]):
-                    r = candidate
+            r = _choose(name, of_service[0], of_service[1], gpu_of, job, active)
             if r < 0:
                 continue
             g = gpu_of[r]
@@ -123,19 +149,16 @@ def _together(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917  (a kernel: one
                 done[g] += (now - at[g]) * pace
         else:
             now = due[g]
-            r = -1
-            for candidate in range(of_gpu[g], of_gpu[g + 1]):
-                if job[candidate] >= 0 and (r < 0 or finish[candidate] < finish[r]):
-                    r = candidate
+            r = _first(of_gpu[g], of_gpu[g + 1], job, finish)
             done[g] = finish[r]
             ends[job[r]] = now
             job[r] = -1
             active[g] -= 1
             left -= 1
+            name = service_of[r]
         at[g] = now
         if not active[g]:
             done[g] = 0.0
-        name = service_of[r]
         if heads[name] < arrived[name]:  # r is idle and somebody waits for it
             k = queue[heads[name]]
             heads[name] += 1
@@ -144,10 +167,7 @@ def _together(  # noqa: C901, PLR0912, PLR0913, PLR0915, PLR0917  (a kernel: one
             active[g] += 1
         due[g] = math.inf
         if active[g]:
-            least = math.inf
-            for candidate in range(of_gpu[g], of_gpu[g + 1]):
-                if job[candidate] >= 0:
-                    least = min(least, finish[candidate])
+            soonest = finish[_first(of_gpu[g], of_gpu[g + 1], job, finish)]
             pace = speeds[g][min(active[g], len(speeds[g])) - 1] / active[g]
-            due[g] = max(now, now + (least - done[g]) / pace)
+            due[g] = max(now, now + (soonest - done[g]) / pace)
     return 0

@@ -146,11 +146,15 @@ class Fleet:
 def reserve_rule(
     arrivals: Floats, services: Floats, *, start: float, idle: float, sizes: tuple[int, int]
 ) -> tuple[list[float], list[tuple[float, float]]]:
-    """Play ``sizes`` (rented, most started) GPUs: rented first, then what worked last, then a start."""
+    """Play ``sizes`` (rented, most started) GPUs: rented first, then what worked last, then a start.
+
+    Of two that are free at the same instant the one that was given work last is taken; ``model``
+    counts that here.
+    """
     reserved, limit = sizes
     fleet = Fleet([Gpu() for _ in range(reserved)])
     waits, lives = [], []
-    for arrival, service in zip(arrivals, services, strict=True):
+    for index, (arrival, service) in enumerate(zip(arrivals, services, strict=True)):
         gone = [gpu for gpu in fleet.started if gpu.free + idle <= arrival]
         lives += [(gpu.born, gpu.free + idle) for gpu in gone]
         fleet.started = [gpu for gpu in fleet.started if gpu.free + idle > arrival]
@@ -158,14 +162,14 @@ def reserve_rule(
         resting = [gpu for gpu in fleet.rented if gpu.free <= arrival]
         resting = resting or [gpu for gpu in fleet.started if gpu.free <= arrival]
         if resting:
-            gpu, begin = max(resting, key=lambda one: one.free), arrival
+            gpu, begin = max(resting, key=lambda one: (one.free, one.model)), arrival
         elif len(fleet.started) < limit and all(one.free > arrival + start for one in everyone):
             gpu, begin = Gpu(born=float(arrival)), arrival + start
             fleet.started.append(gpu)
         else:
-            gpu = min(everyone, key=lambda one: one.free)
+            gpu = min(everyone, key=lambda one: (one.free, -one.model))
             begin = gpu.free
-        gpu.free = float(begin + service)
+        gpu.free, gpu.model = float(begin + service), index
         waits.append(float(begin - arrival))
     return waits, sorted([*lives, *((gpu.born, gpu.free + idle) for gpu in fleet.started)])
 
