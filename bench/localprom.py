@@ -1,4 +1,4 @@
-"""localprom beside Prometheus: range queries on the same samples; and what keeping them costs.
+"""localprom beside Prometheus: all panels of each board, and range queries, on the same samples; and what keeping them costs.
 
 Needs Debian's package prometheus.
 """
@@ -30,12 +30,13 @@ from lightmeter.localprom.store import Store
 
 
 common.support()
-from support import past  # noqa: E402 (after support)
+from support import past, shipped  # noqa: E402 (after support)
 
 
 STEP_MS, STEPS, SERIES = 5000, 120, 100
 SAMPLES = 2880  # four hours
 INGESTED, ROUNDS = 2000, 200
+NODES = 8
 DAY_SECONDS = 86_400
 QUERIES = (
     "made_total",
@@ -77,8 +78,7 @@ def _served(store: Store) -> Iterator[httpx.Client]:
     thread.join()
 
 
-def _milliseconds(client: httpx.Client, query: str) -> float:
-    end = (past.BEGIN_MS + STEP_MS * SAMPLES) / 1000
+def _milliseconds(client: httpx.Client, query: str, end: float) -> float:
     given: dict[str, str | float] = {
         "query": query,
         "start": end - STEPS * 60,
@@ -97,7 +97,17 @@ def queries() -> dict[str, tuple[float, float]]:
     """Ask both: milliseconds of localprom and of Prometheus, by query."""
     made = _past()
     with tempfile.TemporaryDirectory() as folder, past.prometheus(made, Path(folder)) as theirs, _served(past.as_store(made)) as ours:  # fmt: skip
-        return {query: (_milliseconds(ours, query), _milliseconds(theirs, query)) for query in QUERIES}  # fmt: skip
+        end = (past.BEGIN_MS + STEP_MS * SAMPLES) / 1000
+        return {query: (_milliseconds(ours, query, end), _milliseconds(theirs, query, end)) for query in QUERIES}  # fmt: skip
+
+
+def boards() -> dict[str, tuple[float, float]]:
+    """Ask both for every panel and mark of each board: milliseconds in all, by board."""
+    asked = shipped.panels()
+    made = shipped.asked_for([query for queries in asked.values() for query in queries], NODES)
+    with tempfile.TemporaryDirectory() as folder, past.prometheus(made, Path(folder)) as theirs, _served(past.as_store(made)) as ours:  # fmt: skip
+        end = (past.BEGIN_MS + past.STEP_MS * past.SAMPLES) / 1000
+        return {board: (sum(_milliseconds(ours, query, end) for query in queries), sum(_milliseconds(theirs, query, end) for query in queries)) for board, queries in asked.items()}  # fmt: skip
 
 
 def ingest() -> dict[str, float]:
@@ -132,12 +142,12 @@ def ingest() -> dict[str, float]:
 def main() -> None:
     """Measure, print."""
     given = common.arguments(__doc__)
-    found: dict[str, Any] = {"machine": common.machine("numpy", "promql-parser"), "queries": queries(), "ingest": ingest()}  # fmt: skip
+    found: dict[str, Any] = {"machine": common.machine("numpy", "promql-parser"), "boards": boards(), "queries": queries(), "ingest": ingest()}  # fmt: skip
     if given.json:
         print(json.dumps(found))
         return
     print(found["machine"])
-    for query, (ours, theirs) in found["queries"].items():
+    for query, (ours, theirs) in {**found["boards"], **found["queries"]}.items():
         print(f"{query:80} {ours:8.1f} ms, Prometheus {theirs:8.1f} ms, {ours / theirs:.1f}x")
     print(found["ingest"])
 

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
-import yaml
-from promql_parser import VectorSelector, walk
 
 from lightmeter.errors import QueryError
 from lightmeter.localprom.evaluate import Options
 from lightmeter.localprom.frame import Floats, Ints
 from lightmeter.localprom.labels import pack
 from lightmeter.localprom.query import parse, ranged
-from lightmeter.localprom.selectors import conditions
 from lightmeter.localprom.store import Store
-from support.past import BEGIN_MS, SAMPLES, STEP_MS, Past, as_store, made, prometheus
+from support.past import BEGIN_MS, SAMPLES, STEP_MS, as_store, made, prometheus
 from support.shapes import every
+from support.shipped import asked_for, panels, rules
 
 
-ROOT = Path(__file__).parents[2]
-RULES = ROOT / "alerts" / "generated" / "prometheus"
-BOARDS = ROOT / "dashboards" / "generated" / "json"
+RULES, PANELS = (
+    rules(),
+    list(dict.fromkeys(query for queries in panels().values() for query in queries)),
+)
 MOMENTS = range(BEGIN_MS + 600_000, BEGIN_MS + STEP_MS * SAMPLES + 360_000, 6960)
 """A thousand, until after the last sample has become old."""
 SHAPES = """
@@ -151,57 +148,11 @@ pi() + 0
 """.strip().splitlines()
 
 
-RATE = "2m"
-
-
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, httpx.Client]]:
-    past = {**made(), **_asked_for([*_rules(), *_panels()])}
+    past = {**made(), **asked_for([*RULES, *PANELS])}
     with prometheus(past, tmp_path_factory.mktemp("past")) as client:
         yield as_store(past), client
-
-
-def _rules() -> list[str]:
-    groups = [group for path in sorted(RULES.glob("*.yaml")) for group in yaml.safe_load(path.read_text())["groups"]]  # fmt: skip
-    return list(dict.fromkeys(rule["expr"] for group in groups for rule in group["rules"]))
-
-
-def _panels() -> list[str]:
-    """Return the queries of all boards, with everything chosen."""
-    found: dict[str, None] = {}
-    for path in sorted(BOARDS.glob("*.json")):
-        board = json.loads(path.read_text())
-        given = {one["name"]: one["current"].get("value", "") for one in board["templating"]["list"] if one["type"] in ("custom", "textbox")}  # fmt: skip
-        targets = [target for panel in board["panels"] for target in panel.get("targets", ())]
-        for one in [*targets, *board["annotations"]["list"]]:
-            found[_filled(one["expr"], {"__rate_interval": RATE, **given})] = None
-    return list(found)
-
-
-def _filled(query: str, values: dict[str, str]) -> str:
-    for name in sorted(values, key=len, reverse=True):
-        query = query.replace(f"${name}", values[name])
-    return re.sub(r"\$\w+", ".+", query).replace(":]", ":1m]")
-
-
-def _asked_for(texts: list[str]) -> Past:
-    """Give every metric that a query asks for two series that its conditions accept."""
-    seen: list[VectorSelector] = []
-    for text in texts:
-        walk(parse(text), lambda node: seen.append(node) if isinstance(node, VectorSelector) else None)  # fmt: skip
-    rng = np.random.default_rng(3)
-    past: Past = {}
-    times = BEGIN_MS + STEP_MS * np.arange(SAMPLES, dtype=np.int64)
-    for selector in seen:
-        labels = {"service": "s", "instance": "i", "gpu": "0", "UUID": "u", "le": "+Inf"}
-        for match in conditions(selector):
-            first = match.value.split("|")[0].strip("()").replace(".+", "s").replace(".*", "s")
-            if match.kind in ("=", "=~"):
-                labels[match.name] = first
-        for node in ("i", "j"):
-            values = np.cumsum(rng.gamma(1, 1, SAMPLES)) / 100
-            past[pack({**labels, "instance": node})] = (times, values)
-    return past
 
 
 def _theirs(client: httpx.Client, text: str) -> dict[str, tuple[Ints, Floats]]:
@@ -243,7 +194,7 @@ def test_shapes(both: tuple[Store, httpx.Client], text: str) -> None:
     assert [] == differences(*both, text)
 
 
-@pytest.mark.parametrize("text", [*_rules(), *_panels()])
+@pytest.mark.parametrize("text", [*RULES, *PANELS])
 def test_shipped(both: tuple[Store, httpx.Client], text: str) -> None:
     """Every rule and panel that lightmeter makes has the same value in localprom as in Prometheus."""
     assert [] == differences(*both, text)
@@ -252,5 +203,5 @@ def test_shipped(both: tuple[Store, httpx.Client], text: str) -> None:
 def test_enough() -> None:
     """What is compared is what is shipped, and some hundred expressions beside it."""
     assert len({*SHAPES, *every()}) > 300
-    assert len(_rules()) > 150
-    assert len(_panels()) > 100
+    assert len(RULES) > 150
+    assert len(PANELS) > 100
