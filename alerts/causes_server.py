@@ -30,7 +30,9 @@ def shop(metric: catalog.Metric, suffix: str = "", **labels: str) -> str:
 
 def _no_worker(by: str) -> Alert:
     serving = series(catalog.WORKERS, state=(WorkerState.READY, WorkerState.BUSY))
-    asked = rate(by, series(catalog.OFFERED_WORK), "5m")
+    asked = rate(
+        by, series(catalog.OFFERED_WORK), "2m"
+    )  # less than the hold: who sleeps was asked before
     return Alert(
         name="LightmeterNoWorkerReady",
         severity=Severity.PAGE,

@@ -39,6 +39,16 @@ class Crew(Staff, Protocol):
         """Workers that serve or could serve right now."""
         ...
 
+    @property
+    def asleep(self) -> bool:
+        """Whether it was emptied on purpose, and nobody serves since."""
+        ...
+
+    @property
+    def start_left(self) -> float | None:
+        """Seconds until somebody serves; None where nobody starts, or no start was measured yet."""
+        ...
+
     def count(self, state: WorkerState, /) -> int:
         """Count the workers in one state."""
         ...
@@ -59,6 +69,16 @@ class Admission:
         self._forecast = Forecast(queue, pool)
         self.draining = False
 
+    @property
+    def wakes(self) -> bool:
+        """Whether nobody serves, and whoever comes now has a worker started and waits for it."""
+        return self._pool.asleep and self._limits.wake and not self.draining
+
+    @property
+    def open(self) -> bool:
+        """Whether requests are let in."""
+        return not self.draining and (self._pool.able > 0 or self.wakes)
+
     def check_open(self) -> None:
         """Turn everyone away while there is nobody to serve them.
 
@@ -67,12 +87,11 @@ class Admission:
         """
         if self.draining:
             raise closing()
-        if self._pool.able:
+        if self.open:
             return
         if self._pool.count(WorkerState.STARTING):
-            raise Refused(
-                ShedReason.STARTING, "the model is loading; try again", STARTING_RETRY_SECONDS
-            )
+            left = self._pool.start_left or STARTING_RETRY_SECONDS
+            raise Refused(ShedReason.STARTING, "the model is loading; try again", left)
         raise nobody()
 
     def admit(self, ticket: Ticket) -> Ticket | None:
@@ -143,6 +162,11 @@ class Admission:
         now = self._clock()
         place_seconds = self._forecast.place_seconds(ticket, now)
         wait = self._promises.refuse(
-            ticket.flow, ticket.mark, now, place_seconds, again=ticket.returns
+            ticket.flow,
+            ticket.mark,
+            now,
+            place_seconds,
+            again=ticket.returns,
+            least=self._pool.start_left or 0.0,
         )
         return Refused(ShedReason.QUEUE_FULL, f"{why}; try again after {wait:g} s", wait)

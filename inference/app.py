@@ -28,10 +28,10 @@ from inference.keys import Forbidden, Unauthorized
 from inference.orders import InvalidRequest
 from inference.passing import Passing
 from inference.routes_models import UnknownModel
-from inference.service import DoesNotFit, ImageService
+from inference.service import ImageService
 from inference.shots import Spoiled
 from inference.store import UnknownPicture
-from inference.tickets import Refused
+from inference.tickets import DoesNotFit, Refused
 from inference.tracing import Tracer
 from lightmeter.bodies import BodyTooLarge, BodyTooSlow
 from lightmeter.catalog import ShedReason

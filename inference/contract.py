@@ -147,6 +147,7 @@ class LimitsAnswer(_Body):
     queue: int
     batch: int
     max_wait: float
+    wake: bool
 
 
 class WorkerFacts(_Body):
@@ -155,6 +156,7 @@ class WorkerFacts(_Body):
     id: str
     state: WorkerState
     state_seconds: float
+    start_seconds_left: float | None
     pid: int | None
     index: int
     batches: int
@@ -168,6 +170,7 @@ class WorkersAnswer(_Body):
     """The workers."""
 
     workers: list[WorkerFacts]
+    in_flight: int
 
 
 class HealthAnswer(_Body):
@@ -177,9 +180,10 @@ class HealthAnswer(_Body):
 
 
 class ReadyAnswer(_Body):
-    """Whether requests can be served, and the workers by state."""
+    """Whether requests are let in, whether one would have a worker started, the workers by state."""
 
     ready: bool
+    wakes: bool
     workers: dict[WorkerState, int]
 
 

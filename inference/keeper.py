@@ -48,6 +48,13 @@ class Worker:
         """Whether it was told to end and not to come back."""
         return self._leaving.is_set()
 
+    @property
+    def start_left(self) -> float | None:
+        """Seconds that its start will still take; None where it does not start, or none was measured."""
+        if self.state is not WorkerState.STARTING:
+            return None
+        return self._shared.starts.left(time.monotonic() - self.since)
+
     def leave(self) -> None:
         """End after the batch that runs; the worker is not replaced."""
         self._leaving.set()
@@ -137,6 +144,8 @@ class Worker:
         self.place = self._shared.places[self.id] = Place.of(facts)
         self._shared.default_side = int(facts["default_side"])
         self._shared.ready.set()
+        self._shared.asleep = False
+        self._shared.starts.saw(seconds)
         phases = {LoadPhase(phase): spent for phase, spent in facts["phases"].items()}
         self._shared.watcher.loaded(phases)
         place = facts["gpu_name"] or facts["device"]
@@ -196,6 +205,7 @@ class Worker:
             "id": self.id,
             "state": self.state.value,
             "state_seconds": time.monotonic() - self.since,
+            "start_seconds_left": self.start_left,
             "pid": self.pid,
             "index": self.index,
             "batches": self.batches,

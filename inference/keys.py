@@ -36,6 +36,7 @@ class Tenant:
 
 
 ANYONE = Tenant()
+OPERATOR = Tenant("admin-key-file", admin=True)
 
 
 class Unauthorized(InputError):  # noqa: N818  (an answer, not a fault)
@@ -83,20 +84,27 @@ class _Entry(BaseModel):
 
 
 class Keys:
-    """The known keys, as digests; empty where none are asked for."""
+    """The known keys, as digests; empty where none are asked for.
 
-    def __init__(self, tenants: Mapping[bytes, Tenant]) -> None:
+    ``operator`` is the digest of a key that opens the admin routes and asks nobody else for one.
+    """
+
+    def __init__(self, tenants: Mapping[bytes, Tenant], operator: bytes | None = None) -> None:
         self._tenants = tenants
+        self._operator = operator
 
     @classmethod
-    def read(cls, path: Path | None) -> Keys:
+    def read(cls, path: Path | None, operator: Path | None = None) -> Keys:
         """Read the key file, a TOML table for each tenant; without a file anyone may ask.
+
+        ``operator`` is a file with one key, which opens the admin routes.
 
         Raises:
             SettingError: naming the file, the tenant and what is wrong; never the key.
         """
+        digest = _operator(operator) if operator else None
         if path is None:
-            return cls({})
+            return cls({}, digest)
         try:
             tables = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
@@ -115,7 +123,7 @@ class Keys:
             tenants[entry.digest()] = entry.tenant(name)
         if not tenants:
             raise SettingError(f"key file {str(path)!r} names no tenant; add a [NAME] with a key")
-        return cls(tenants)
+        return cls(tenants, digest)
 
     @property
     def asked(self) -> bool:
@@ -147,14 +155,33 @@ class Keys:
         Raises:
             Unauthorized: there is none, or it is not known. Forbidden: it is no admin's.
         """
+        if self._operator is not None:
+            scheme, _, key = (authorization or "").partition(" ")
+            known = hmac.compare_digest(self._operator, _digest(key.strip()))
+            if known and scheme.lower() == "bearer":
+                return OPERATOR
+            if not self.asked:
+                raise Unauthorized("this route asks for the key of serve.admin_key_file: send 'Authorization: Bearer KEY'")  # fmt: skip
         if not any(tenant.admin for tenant in self._tenants.values()):
             raise Forbidden(
-                "the admin routes are closed: give --keys a file in which a tenant has admin = true"
+                "the admin routes are closed: give --keys a file in which a tenant has admin = true, or --admin-key-file one with a key"
             )
         tenant = self.identify(authorization)
         if not tenant.admin:
             raise Forbidden(f"the key of {tenant.name} is no admin's")
         return tenant
+
+
+def _operator(path: Path) -> bytes:
+    try:
+        key = path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise SettingError(f"admin key file {str(path)!r} {explain(error)}") from error
+    except UnicodeDecodeError as error:
+        raise SettingError(f"admin key file {str(path)!r} is no ASCII text") from error
+    if len(key) < LEAST_KEY_CHARS or not all("!" <= letter <= "~" for letter in key):
+        raise SettingError(f"admin key file {str(path)!r} must hold one key of {LEAST_KEY_CHARS} visible characters or more; make one with `openssl rand -hex 32`")  # fmt: skip
+    return _digest(key)
 
 
 def _digest(key: str) -> bytes:

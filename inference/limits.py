@@ -31,6 +31,9 @@ class LimitsChange(BaseModel):
     max_wait: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] | None = Field(
         None, description="Longest predicted wait of an accepted request, seconds; 0 is no bound."
     )
+    wake: bool | None = Field(
+        None, description="Whether a request that finds no worker has one started."
+    )
 
 
 @dataclass
@@ -41,11 +44,12 @@ class Limits:
     queue: int
     batch: int
     max_wait: float
+    wake: bool = True
 
     @classmethod
     def of(cls, settings: Serve) -> Limits:
         """Start from the settings; every worker may work."""
-        return cls(64, settings.queue, settings.batch, settings.max_wait)
+        return cls(64, settings.queue, settings.batch, settings.max_wait, settings.wake)
 
     def change(self, wanted: LimitsChange, who: str | None) -> None:
         """Change what is named, and log it."""

@@ -16,6 +16,7 @@ from inference.limits import Limits
 from inference.memory import MemoryModel, Shape
 from inference.pace import Pace
 from inference.process import WorkerProcess
+from inference.starts import Starts
 from inference.tickets import Answer, Batch
 from inference.tuning import Observed
 from inference.waiting import WaitingRoom
@@ -73,6 +74,9 @@ class Shared:
     energy: EnergyMeter = field(default_factory=EnergyMeter)
     caps: dict[Hashable, int] = field(default_factory=dict)
     """Most pictures in a batch, for shapes that ran out of a memory of which there is no model."""
+    starts: Starts = field(default_factory=Starts)
+    asleep: bool = False
+    """Whether nobody has served since the pool was emptied on purpose."""
     default_side: int | None = None
     """Picture side, in pixels, that the model was made for; known from the first worker on."""
     ready: asyncio.Event = field(default_factory=asyncio.Event)

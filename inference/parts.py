@@ -49,7 +49,7 @@ class Parts:
             SettingError, ModelError: a file or place that a setting names cannot be used.
         """
         name, history = settings.service or model, settings.data / "history"
-        keys = Keys.read(settings.keys)
+        keys = Keys.read(settings.keys, settings.admin_key_file)
         if settings.scorer:
             scoring.check(settings.scorer)
         registry = CollectorRegistry()

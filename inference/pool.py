@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Callable
 
-from inference.admission import nobody
 from inference.balance import balance_ratio
 from inference.engine import Job
 from inference.keeper import Worker
@@ -25,6 +25,11 @@ class Pool:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._tasks: dict[Worker, asyncio.Task[None]] = {}
+        self._emptied: Callable[[], None] = lambda: None
+
+    def when_empty(self, emptied: Callable[[], None]) -> None:
+        """Have somebody told when the last worker has gone."""
+        self._emptied = emptied
 
     @property
     def workers(self) -> list[Worker]:
@@ -35,9 +40,11 @@ class Pool:
         """Start every worker in the background."""
         for _ in range(self._shared.settings.workers):
             self.add()
+        self._shared.asleep = not self._shared.settings.workers
 
     def add(self) -> Worker:
         """Start one more worker; it takes the first index that is free."""
+        self._shared.asleep = self.asleep
         taken = {worker.index for worker in self._tasks}
         worker = Worker(next(i for i in itertools.count() if i not in taken), self._shared)
         task = self._tasks[worker] = asyncio.create_task(worker.live())
@@ -49,8 +56,8 @@ class Pool:
             self._tasks.pop(worker, None)
             self._shared.places.pop(worker.id, None)
             self._shared.queue.nudge()
-            for ticket in [] if self._tasks else list(self._shared.queue):
-                self._shared.queue.dismiss(ticket, nobody())
+            if not self._tasks:
+                self._emptied()
 
     def find(self, name: str) -> Worker | None:
         """Find a worker by its id."""
@@ -71,6 +78,24 @@ class Pool:
     def able(self) -> int:
         """Workers that serve or could serve right now."""
         return self.count(WorkerState.READY) + self.count(WorkerState.BUSY)
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it was emptied on purpose, and nobody serves since."""
+        emptied = all(worker.leaving for worker in self._tasks)
+        return not self.able and (self._shared.asleep or emptied)
+
+    @property
+    def start_left(self) -> float | None:
+        """Seconds until somebody serves; None where nobody starts, or no start was measured yet."""
+        if self.able:
+            return 0.0
+        left = [worker.start_left for worker in self._tasks if not worker.leaving]
+        return min((seconds for seconds in left if seconds is not None), default=None)
+
+    async def loaded(self) -> None:
+        """Wait until some worker had the model."""
+        await self._shared.ready.wait()
 
     @property
     def default_side(self) -> int | None:
@@ -106,7 +131,8 @@ class Pool:
     @property
     def predicted_wait(self) -> float:
         """Seconds until all that waits now would have started."""
-        return (self.running + self._shared.queue.seconds(self.pace)) / self.hands
+        work = (self.running + self._shared.queue.seconds(self.pace)) / self.hands
+        return (self.start_left or 0.0) + work
 
     def balance(self) -> float:
         """Mean over maximum busy share of the workers in the last five minutes."""

@@ -56,7 +56,9 @@ class WorkerProcess:
             OSError: no process can be started.
         """
         listening, control = os.pipe()
-        threads = settings.threads or max(1, ((os.cpu_count() or 1) - 1) // settings.workers)
+        threads = settings.threads or max(
+            1, ((os.cpu_count() or 1) - 1) // max(1, settings.workers)
+        )
         spec = Spec(
             model=settings.model,
             tiny=str((settings.data / "models" / "tiny").absolute()),

@@ -75,8 +75,9 @@ class Promises:
         *,
         again: bool = False,
         keep: bool = True,
+        least: float = 0.0,
     ) -> float:
-        """Promise a place; return the whole seconds after which to come back.
+        """Promise a place; return the whole seconds after which to come back, ``least`` of them.
 
         ``place_seconds`` is how often a place gets free. ``again`` says that the client had come
         when told. Without ``keep`` it will not be known when it returns.
@@ -85,7 +86,7 @@ class Promises:
         expected = len(self) * self.return_ratio * place_seconds
         if now - self._looked_at > _LEAST_SECONDS / 2:
             self._looked_at, self._full_for = now, 1.0
-        wait = float(math.ceil(max(self._full_for, place_seconds, expected * _LOOK_FROM)))
+        wait = float(math.ceil(max(self._full_for, place_seconds, expected * _LOOK_FROM, least)))
         while wait < MOST_SECONDS and not self._free(now + wait, place_seconds):
             wait += 1.0
         self._full_for = wait
@@ -145,12 +146,19 @@ class Books:
         return sum(map(len, self._books.values()))
 
     def refuse(
-        self, flow: Flow, mark: bytes, now: float, place_seconds: float, *, again: bool
+        self,
+        flow: Flow,
+        mark: bytes,
+        now: float,
+        place_seconds: float,
+        *,
+        again: bool,
+        least: float = 0.0,
     ) -> float:
         """Promise a place to a flow, as `Promises.refuse` does."""
         book = self._books.setdefault(flow, Promises())
         keep = len(self) < MOST_PROMISES
-        return book.refuse(mark, now, place_seconds, again=again, keep=keep)
+        return book.refuse(mark, now, place_seconds, again=again, keep=keep, least=least)
 
     def redeem(self, flow: Flow, mark: bytes, now: float) -> bool:
         """Tell whether a request returns as it was told to."""

@@ -55,7 +55,8 @@ def _add_workers(app: FastAPI, service: ImageService) -> None:
     )
     async def workers(request: Request) -> dict[str, Any]:
         _admin(request, service)
-        return {"workers": [worker.describe() for worker in service.pool.workers]}
+        workers = [worker.describe() for worker in service.pool.workers]
+        return {"workers": workers, "in_flight": service.inside.count}
 
     describe = route("Start one more worker.", 401, 403, 422, ok=WorkerFacts, status=202)
 

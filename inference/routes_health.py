@@ -25,15 +25,19 @@ def add(app: FastAPI, service: ImageService) -> None:
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    describe = route("The model is loaded and a worker is ready.", ok=ReadyAnswer, key=False)
-    describe["responses"][503] = {"model": ReadyAnswer, "description": "No worker is ready."}
+    describe = route(
+        "Requests are let in: a worker is ready, or one would be started.",
+        ok=ReadyAnswer,
+        key=False,
+    )
+    describe["responses"][503] = {"model": ReadyAnswer, "description": "Requests are turned away."}
 
     @app.api_route("/readyz", methods=_BOTH, **describe)
     async def readyz() -> JSONResponse:
         states = {state.value: service.pool.count(state) for state in WorkerState}
-        ready = service.pool.able > 0 and not service.door.draining
-        headers = {} if ready else {"Retry-After": "1"}
-        return JSONResponse({"ready": ready, "workers": states}, 200 if ready else 503, headers)
+        door = service.door
+        said = {"ready": door.open, "wakes": door.wakes, "workers": states}
+        return JSONResponse(said, 200) if door.open else JSONResponse(said, 503, {"Retry-After": "1"})  # fmt: skip
 
     @app.get("/version", **route("What is running.", ok=VersionAnswer, key=False))
     async def version() -> dict[str, Any]:

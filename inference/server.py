@@ -31,6 +31,7 @@ from lightmeter.units import counted, url
 _log = logging.getLogger(__name__)
 SENDING_SECONDS = 5
 """Time to encode, record and send the last answers, once nothing is made any more."""
+_ASLEEP = {True: "the first request starts one", False: "POST /admin/workers starts one"}
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -163,7 +164,7 @@ async def _drain(service: ImageService, server: _Server) -> None:
         service.hurry(service.settings.drain)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0 if service.fatal.done() else service.settings.drain):
-                await service.quiet()
+                await service.inside.nobody()
         service.close()
         bodies.stop_reading()
     finally:
@@ -171,6 +172,9 @@ async def _drain(service: ImageService, server: _Server) -> None:
 
 
 async def _announce(service: ImageService, tell: Callable[[str], None]) -> None:
+    if service.pool.asleep:
+        tell(f"ready    {service.model}, no worker; {_ASLEEP[service.limits.wake]}")
+        return
     await service.ready.wait()
     total = len(service.pool.workers)
     tell(f"ready    {service.model}, {service.pool.able} of {counted(total, 'worker')}")

@@ -14,6 +14,7 @@ from inference.admission import STARTING_RETRY_SECONDS, Admission, closing, nobo
 from inference.answers import Made
 from inference.audience import Audience
 from inference.engine import Job
+from inference.inside import Inside
 from inference.instruments import Instruments
 from inference.keys import Keys
 from inference.limits import Limits
@@ -25,25 +26,18 @@ from inference.promises import fingerprint
 from inference.recorder import Recorder
 from inference.shots import Darkroom, Spoiled
 from inference.store import PictureStore
-from inference.tickets import Answer, Refused, Ticket
+from inference.tickets import Answer, DoesNotFit, JobError, Refused, Ticket
 from inference.tuner import AutoTuner
 from inference.visit import Caller, Visit
 from inference.waiting import WaitingRoom
+from inference.wake import Waker
 from lightmeter import logs
 from lightmeter.catalog import Outcome, ShedReason, Stage
-from lightmeter.errors import HistoryError, StoreError, WorkerError
+from lightmeter.errors import HistoryError, StoreError
 from lightmeter.settings import Serve
 
 
 _log = logging.getLogger(__name__)
-
-
-class JobError(WorkerError):
-    """The model could not make the picture."""
-
-
-class DoesNotFit(WorkerError):  # noqa: N818  (an answer, not a fault)
-    """Not even alone does the request fit the device."""
 
 
 class ImageService:
@@ -75,11 +69,13 @@ class ImageService:
         self._shared = Shared(settings, self.queue, self.limits, instruments)
         self.pool = Pool(self._shared)
         self.door = Admission(self.limits, self.queue, self.pool, clock=time.monotonic)
+        self.waker = Waker(
+            self.limits, self.queue, self.pool, self.door, patience=settings.wake_wait
+        )
         self.tuner = AutoTuner(settings, self.limits, self._shared.observed, self.pool)
         self.ready, self.fatal = self._shared.ready, self._shared.fatal
         self.energy = self._shared.energy
-        self._inside = 0
-        self._left = asyncio.Event()
+        self.inside = Inside(instruments.in_flight)
         self._closed = False
         instruments.watch(
             depth=self.queue.depth,
@@ -98,25 +94,8 @@ class ImageService:
             HistoryError: the answer cannot be recorded, so it is not given.
         """
         visit = Visit(self.name, self.model, caller)
-        with self._inside_now(), self._recorded(visit):
+        with self.inside.one(), self._recorded(visit):
             return await self._serve(visit, body)
-
-    @contextlib.contextmanager
-    def _inside_now(self) -> Iterator[None]:
-        """Count a request for as long as it is at our hands."""
-        self._inside += 1
-        try:
-            with self._instruments.in_flight.track_inprogress():
-                yield
-        finally:
-            self._inside -= 1
-            self._left.set()
-
-    async def quiet(self) -> None:
-        """Wait until every request is made, encoded and recorded."""
-        while self._inside:
-            self._left.clear()
-            await self._left.wait()
 
     def unread(self, outcome: Outcome, caller: Caller) -> None:
         """Record a request whose body was not read to its end.
@@ -180,7 +159,7 @@ class ImageService:
             self._instruments.ended(visit.outcome)
 
     async def _serve(self, visit: Visit, body: bytes) -> Made:
-        order = self._understand(visit, body)
+        order = await self._understand(visit, body)
         ticket = visit.ticket = self._enqueue(visit, order, body)
         visit.answers.append(await self._result(ticket))
         pictures = await self._darkroom.develop(visit, order, again=self._again)
@@ -189,26 +168,33 @@ class ImageService:
         self._instruments.delivered(order.job, visit.stages())
         return made
 
-    def _understand(self, visit: Visit, body: bytes) -> Order:
+    async def _understand(self, visit: Visit, body: bytes) -> Order:
         """Check the request, then whether anybody could serve it."""
-        order = visit.order = read_order(
-            body, self.settings, model=self.model, default_side=self.pool.default_side
-        )
+        order = self._read(visit, body)
         tenant = visit.caller.tenant.name
         user = order.user if order else None
         self._audience.saw(
             (tenant, user) if tenant or user else (visit.caller.address,), visit.began
         )
-        if order:
-            self._instruments.offered(order.job)
         self.door.check_open()
-        misfit = self.pool.misfit(order.job) if order else None
-        if misfit:
-            raise DoesNotFit(misfit)
+        if order is None:
+            await self.waker.first()
+            order = self._read(visit, body)
         if order is None:
             raise Refused(
                 ShedReason.STARTING, "the model is loading; try again", STARTING_RETRY_SECONDS
             )
+        misfit = self.pool.misfit(order.job)
+        if misfit:
+            raise DoesNotFit(misfit)
+        return order
+
+    def _read(self, visit: Visit, body: bytes) -> Order | None:
+        """Read and count what is asked for; None where that needs a worker that had the model."""
+        side = self.pool.default_side
+        order = visit.order = read_order(body, self.settings, model=self.model, default_side=side)
+        if order:
+            self._instruments.offered(order.job)
         return order
 
     def _enqueue(self, visit: Visit, order: Order, body: bytes) -> Ticket:
@@ -224,9 +210,11 @@ class ImageService:
             progress=caller.progress,
         )
         yields = self.door.admit(ticket)
+        self.waker.call()
         if yields:
             self.queue.dismiss(yields, self.door.refuse(yields))
         self.queue.put(ticket)
+        self.waker.watch(ticket)
         if caller.progress:
             caller.progress(0, order.job.steps)
         return ticket
@@ -237,13 +225,15 @@ class ImageService:
         Raises:
             Refused: nobody is left to make it.
         """
-        if self._closed or not self.pool.workers:
+        if self._closed or not (self.pool.workers or self.door.wakes):
             raise closing() if self._closed else nobody()
         priority, tenant = visit.priority, visit.caller.tenant
         future = asyncio.get_running_loop().create_future()
         ticket = Ticket(job, priority, visit.began, future, tenant=tenant)
         queued = time.monotonic()
+        self.waker.call()
         self.queue.put(ticket)
+        self.waker.watch(ticket)
         answer = await self._result(ticket)
         visit.spent(Stage.QUEUE, (ticket.started or queued) - queued)
         visit.answers.append(answer)

@@ -10,7 +10,7 @@ from inference import wire
 from inference.engine import Job
 from inference.keys import ANYONE, Tenant
 from lightmeter.catalog import Priority, ShedReason, StopReason
-from lightmeter.errors import LightmeterError
+from lightmeter.errors import LightmeterError, WorkerError
 from lightmeter.units import megapixels
 
 
@@ -25,6 +25,14 @@ class Refused(LightmeterError):  # noqa: N818  (a refusal is an answer, not a fa
         super().__init__(message)
         self.reason = reason
         self.retry_after = retry_after
+
+
+class JobError(WorkerError):
+    """The model could not make the picture."""
+
+
+class DoesNotFit(WorkerError):  # noqa: N818  (an answer, not a fault)
+    """Not even alone does the request fit the device."""
 
 
 def work_of(job: Job) -> float:

@@ -139,7 +139,9 @@ async def trial(settings: Serve, model: str) -> Trial:
     found = fit(points)
     whole = len(points) == len(_sizes(settings.batch))
     most = settings.batch if whole else max(points)
-    advice = recommend(found, target=settings.latency_target, most=most, workers=settings.workers)
+    advice = recommend(
+        found, target=settings.latency_target, most=most, workers=max(1, settings.workers)
+    )
     return Trial(f"{side}x{side}, {settings.steps} steps", points, found, advice)
 
 

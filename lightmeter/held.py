@@ -26,8 +26,8 @@ class Held(Section):
     )
     workers: int = Field(
         1,
-        description="Worker processes, each with a pipeline of its own; worker i takes GPU i modulo the GPUs there are.",
-        ge=1,
+        description="Worker processes, each with a pipeline of its own; worker i takes GPU i modulo the GPUs there are. With 0 the first request starts one.",
+        ge=0,
         le=64,
     )
     threads: int = Field(

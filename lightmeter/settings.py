@@ -68,9 +68,23 @@ class Serve(Held):
         ge=0,
         le=86_400,
     )
+    wake: bool = Field(
+        default=True,
+        description="Start a worker for a request that finds none because all were sent away, or the server began with none; off, such a request is answered 503.",
+    )
+    wake_wait: float = Field(
+        120.0,
+        description="Longest time, seconds, that a request waits for the worker that is started for it; beyond it, or where starts are known to take longer, the answer is 503. 0 lets nobody wait.",
+        ge=0,
+        le=86_400,
+    )
     keys: Path | None = Field(
         None,
         description="API keys, a TOML file with a table for each tenant; without it anyone may ask.",
+    )
+    admin_key_file: Path | None = Field(
+        None,
+        description="File with a key that opens the admin routes, beside those of --keys; without --keys anyone may still ask for pictures.",
     )
     latency_target: float = Field(
         0.0,

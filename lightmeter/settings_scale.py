@@ -60,6 +60,15 @@ class Scale(Section):
     cold_start: Seconds = Field(
         180.0, description="What a start takes, as long as none was measured.", gt=0
     )
+    hold_least: Seconds = Field(
+        60.0, description="The shortest hold of a replica that has fallen idle.", ge=0, le=86_400
+    )
+    short_window: Seconds = Field(
+        120.0, description="The shorter of the two windows of the arrival rate.", ge=5, le=3600
+    )
+    long_window: Seconds = Field(
+        900.0, description="The longer of the two windows of the arrival rate.", ge=5, le=86_400
+    )
     max_age: Seconds = Field(
         60.0, description="Beyond it a reading is stale: nothing is scaled down.", gt=0
     )

@@ -173,7 +173,7 @@ def test_no_text(tmp_path: Path) -> None:
         ("port", "http", "integer"),
         ("port", "-1", "greater than or equal to 0"),
         ("port", "65536", "less than or equal to 65535"),
-        ("workers", "0", "greater than or equal to 1"),
+        ("workers", "-1", "greater than or equal to 0"),
         ("workers", "1.5", "integer"),
         ("deadline", "0", "greater than 0"),
         ("deadline", "nan", ""),

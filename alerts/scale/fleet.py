@@ -10,6 +10,8 @@ class Fleet(NamedTuple):
 
     ready: int
     starting: int
+    in_flight: int | None = None
+    """Requests that it has at hand at this moment, where it can tell: a scrape may be older."""
 
     @property
     def all(self) -> int:

@@ -10,7 +10,7 @@ import logging
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import httpx
 
@@ -37,7 +37,17 @@ class Source(Protocol):
         ...
 
 
-def questions(service: str, wait: float) -> dict[str, str]:
+class Windows(NamedTuple):
+    """Over what the two rates of arrivals are taken, seconds."""
+
+    short: float = 120.0
+    long: float = 900.0
+
+
+WINDOWS = Windows()
+
+
+def questions(service: str, wait: float, windows: Windows = WINDOWS) -> dict[str, str]:
     """Say which expression gives each reading of `Observations`; ``wait`` in seconds."""
     by, of = "service", {"service": service}
     bound = next((b for b in catalog.STAGE_DURATION.buckets if b >= wait), catalog.STAGE_DURATION.buckets[-1])  # fmt: skip
@@ -54,8 +64,8 @@ def questions(service: str, wait: float) -> dict[str, str]:
         "starting": total(by, series(catalog.WORKERS, **of, state=WorkerState.STARTING)),
         "in_flight": total(by, series(catalog.IN_FLIGHT, **of)),
         "queued": total(by, series(catalog.QUEUE_DEPTH, **of)),
-        "rate_short": rate(by, asked, "2m"),
-        "rate_long": rate(by, asked, "15m"),
+        "rate_short": rate(by, asked, f"{windows.short:.0f}s"),
+        "rate_long": rate(by, asked, f"{windows.long:.0f}s"),
         "active_users": total(by, series(catalog.ACTIVE_USERS, **of)),
         "service_seconds": share(rate(by, useful, "1h"), rate(by, served, "1h")),
         "cold_start_seconds": share(grown(by, series(catalog.MODEL_LOAD, "_sum", **of), "1d"), grown(by, starts, "1d")),
@@ -69,11 +79,11 @@ def questions(service: str, wait: float) -> dict[str, str]:
 class Prometheus:
     """Asks a Prometheus, or whatever speaks its API, about one service."""
 
-    def __init__(self, url: str, service: str, wait: float, *, bearer: str = "") -> None:
+    def __init__(self, url: str, service: str, wait: float, *, bearer: str = "", windows: Windows = WINDOWS) -> None:  # fmt: skip
         headers = {"authorization": f"Bearer {bearer}"} if bearer else {}
         self._name = without_password(url)
         self._url, self._headers = url, headers
-        self._questions = questions(service, wait)
+        self._questions = questions(service, wait, windows)
         self._fresh = f"time() - max(timestamp({series(catalog.IN_FLIGHT, service=service)}))"
         self._silent = False
 

@@ -26,9 +26,11 @@ class Pool:
         self.name = without_password(url)
 
     def fleet(self) -> Fleet:
-        """Count the server's workers."""
-        states = [worker["state"] for worker in self._workers()]
-        return Fleet(sum(s in _SERVING for s in states), states.count(WorkerState.STARTING))
+        """Count the server's workers, and the requests that wait there or are made."""
+        said = self._ask("GET", "/admin/workers")
+        states = [worker["state"] for worker in said["workers"]]
+        ready, starting = sum(s in _SERVING for s in states), states.count(WorkerState.STARTING)
+        return Fleet(ready, starting, said.get("in_flight"))
 
     def scale(self, to: int) -> str:
         """Start or drain workers until so many are left."""

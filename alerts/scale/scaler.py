@@ -139,6 +139,8 @@ class Scaler:
             return seen._replace(ready=None, starting=None, ages=ages)
         ages = {**seen.ages, "ready": 0.0, "starting": 0.0}
         seen = seen._replace(ready=float(fleet.ready), starting=float(fleet.starting), ages=ages)
+        if fleet.in_flight is not None and seen.in_flight is not None:
+            seen = seen._replace(in_flight=max(seen.in_flight, float(fleet.in_flight)))
         return self._with_alerts(seen, fleet.all)
 
     def _with_alerts(self, seen: Observations, standing: int) -> Observations:

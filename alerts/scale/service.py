@@ -19,7 +19,7 @@ from alerts.scale import targets
 from alerts.scale.app import Instruments, create_app
 from alerts.scale.audit import Audit
 from alerts.scale.lease import Lease
-from alerts.scale.observe import Prometheus
+from alerts.scale.observe import Prometheus, Windows
 from alerts.scale.scaler import Scaler
 from alerts.webhook import Webhook
 from lightmeter.errors import SettingError, explain, port_error
@@ -37,7 +37,7 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
     """
     _need_token(settings)
     registry, folder = CollectorRegistry(), settings.data / "scale"
-    source = Prometheus(settings.prometheus, settings.service, settings.wait, bearer=_secret(settings.bearer_file))  # fmt: skip
+    source = Prometheus(settings.prometheus, settings.service, settings.wait, bearer=_secret(settings.bearer_file), windows=Windows(settings.short_window, settings.long_window))  # fmt: skip
     target = targets.parse(settings.target, _secret(settings.secret_file))
     scaler = Scaler(
         target=target,
@@ -84,6 +84,7 @@ def wanted(settings: Scale) -> Settings:
         price=settings.violation_price,
         violation_target=settings.violation_target,
         cold_start=settings.cold_start,
+        hold_least=settings.hold_least,
         max_age=settings.max_age,
         stale_hold=settings.stale_hold,
         safe_floor=settings.safe_floor,

@@ -55,7 +55,7 @@ def test_limits(server: Server) -> None:
     after = admin(server, "GET", "limits").json()
     nothing = admin(server, "PUT", "limits", {})
 
-    assert {"concurrency": 64, "queue": 64, "batch": 8, "max_wait": 0.0} == before
+    assert {"concurrency": 64, "queue": 64, "batch": 8, "max_wait": 0.0, "wake": True} == before
     assert {**before, "batch": 3, "max_wait": 20.0} == after == changed.json() == nothing.json()
 
 
@@ -143,7 +143,7 @@ def test_listed(server: Server) -> None:
     """An operator sees each worker, its state and what it has done."""
     [worker] = admin(server, "GET", "workers").json()["workers"]
 
-    assert {"id", "state", "state_seconds", "pid", "index", "batches", "deaths", "device", "gpu_name", "gpu_uuid"} == set(worker)  # fmt: skip
+    assert {"id", "state", "state_seconds", "start_seconds_left", "pid", "index", "batches", "deaths", "device", "gpu_name", "gpu_uuid"} == set(worker)  # fmt: skip
     assert ("ready", 0, "none") == (worker["state"], worker["deaths"], worker["device"])
     assert [worker["pid"]] == server.worker_pids()
 
@@ -179,11 +179,11 @@ def test_start_and_end(tmp_path: Path) -> None:
 
 
 def test_last_worker(tmp_path: Path) -> None:
-    """Without a worker requests are turned away, also those that waited; started again, it serves.
+    """Where none is to be woken, requests are turned away, also those that waited; then it serves.
 
     What is asked for meanwhile counts as offered work: it is why a worker should be started.
     """
-    with started(tmp_path, "--batch", "1") as server:
+    with started(tmp_path, "--batch", "1", "--no-wake") as server:
         [only] = workers(server.ready())
         with asking(server, LONG, {}, {}) as answers:
             assert eventually(lambda: server.value(catalog.QUEUE_DEPTH) == 2)
@@ -206,7 +206,7 @@ def test_last_worker(tmp_path: Path) -> None:
 
 def test_last_worker_gone_for_a_second_try(tmp_path: Path) -> None:
     """A picture to be made again when the last worker has left is refused at once, not at its deadline."""
-    with started(tmp_path, "--guard", "retry") as server:
+    with started(tmp_path, "--guard", "retry", "--no-wake") as server:
         [only] = workers(server.ready())
         with asking(server, {"prompt": "black", **LONG}) as answers:
             assert eventually(lambda: count(server, WorkerState.BUSY) == 1)

@@ -60,6 +60,7 @@ class Crew:
         self.ends: dict[int, float] = {}
         """When each running batch is expected to end."""
         self._clock = clock
+        self.asleep, self.start_left = False, None
 
     @property
     def running(self) -> float:

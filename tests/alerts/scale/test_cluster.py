@@ -29,7 +29,7 @@ def test_counted(server: ApiServer) -> None:
     """Replicas that are asked for and not ready are starting."""
     server.replicas, server.ready = 3, 1
 
-    assert (1, 2) == shop(server).fleet()
+    assert (1, 2, None) == shop(server).fleet()
 
 
 def test_scaled(server: ApiServer) -> None:

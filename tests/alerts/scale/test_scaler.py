@@ -10,6 +10,7 @@ import pytest
 
 from alerts.levels import Level
 from alerts.scale.audit import read
+from alerts.scale.fleet import Fleet
 from alerts.scale.scaler import ADVISORY
 from lightmeter import catalog
 from lightmeter.catalog import Scaling, Term
@@ -46,6 +47,38 @@ def test_advisory(tmp_path: Path) -> None:
     assert record is not None
     assert ("up", "advisory", ADVISORY) == (record["action"], record["mode"], record["result"])
     assert 0 == one.target.fleet().ready
+
+
+class Woken:
+    """A target that was woken for a request which no scrape has seen yet."""
+
+    name = "pool"
+
+    def __init__(self, in_flight: int | None) -> None:
+        self.standing = Fleet(0, 1, in_flight)
+
+    def fleet(self) -> Fleet:
+        """Say that one starts."""
+        return self.standing
+
+    def scale(self, to: int) -> str:
+        """Do as asked."""
+        self.standing = Fleet(0, to)
+        return "done"
+
+
+@pytest.mark.parametrize(("in_flight", "left"), [(1, 1), (0, 0), (None, 0)])
+def test_newer_than_a_scrape(tmp_path: Path, in_flight: int | None, left: int) -> None:
+    """A worker that starts for somebody is not let go because the last scrape was before that.
+
+    One that starts for nobody is.
+    """
+    one = scaler(tmp_path, [CALM], target=Woken(in_flight))
+    record = one.step()
+
+    assert record is not None
+    assert left == record["to"] == one.target.fleet().starting
+    assert float(in_flight or 0) == record["observed"]["in_flight"]["value"]
 
 
 def test_nothing_to_do(tmp_path: Path) -> None:
