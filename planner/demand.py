@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lightmeter.catalog import Outcome
+from lightmeter.catalog import Outcome, Priority
 from lightmeter.errors import PlanError
 from lightmeter.replay import Floats, Integers
 
@@ -22,6 +23,7 @@ COLUMNS = (
     "images",
     "peak_vram_bytes",
     "outcome",
+    "priority",
 )
 BIN_SECONDS, LEAST_BINS = 300.0, 20
 """``busy_gpus_p95`` is over bins of at most this width, and at least so many of them."""
@@ -52,6 +54,8 @@ class Demand:
     median."""
     shared_time: int
     """Rows whose GPU time is their share of a batch; the others' is the whole service time."""
+    ranks: Integers | None = None
+    """(n,), 0 for interactive requests and 1 for batch ones; None where all are alike."""
 
     @property
     def span_seconds(self) -> float:
@@ -62,6 +66,25 @@ class Demand:
     def busy_gpus(self) -> float:
         """Mean number of busy GPUs, the offered load in erlangs."""
         return float(self.seconds.sum()) / self.span_seconds
+
+    @property
+    def judged(self) -> npt.NDArray[np.bool_]:
+        """Mask the requests that the objective is about: the interactive ones, if there are any."""
+        if self.ranks is None:
+            return np.ones(len(self.arrivals), dtype=np.bool_)
+        mask: npt.NDArray[np.bool_] = self.ranks == self.ranks.min()
+        return mask
+
+    def rows(self, service: int) -> Integers:
+        """Indices of the requests of one service, in order of arrival."""
+        order, bounds = self._by_service
+        return order[bounds[service] : bounds[service + 1]]
+
+    @functools.cached_property
+    def _by_service(self) -> tuple[Integers, Integers]:
+        order = np.argsort(self.owner, kind="stable")
+        names = np.arange(len(self.services) + 1)
+        return order, np.searchsorted(self.owner[order], names)
 
     def of(self, service: int) -> npt.NDArray[np.bool_]:
         """Mask the requests of one service."""
@@ -134,7 +157,13 @@ def from_frame(frame: pd.DataFrame, window: Window = (None, None)) -> Demand:
         left_out=int((~usable).sum()),
         refused=int((usable & refused).sum()),
         shared_time=int(used["gpu_seconds"].notna().sum()),
+        ranks=_ranks(used["priority"]),
     )
+
+
+def _ranks(priorities: pd.Series) -> Integers | None:
+    batch = np.asarray(priorities == Priority.BATCH, dtype=np.int64)
+    return batch if 0 < batch.sum() < len(batch) else None
 
 
 def _none_used(rows: int) -> str:
@@ -161,13 +190,13 @@ def describe(demand: Demand) -> list[dict[str, object]]:
     edges = np.linspace(0.0, demand.span_seconds, bins + 1)
     found = []
     for index, name in enumerate(demand.services):
-        mask = demand.of(index)
-        arrivals, seconds = demand.arrivals[mask], demand.seconds[mask]
+        rows = demand.rows(index)
+        arrivals, seconds = demand.arrivals[rows], demand.seconds[rows]
         busy = busy_between(arrivals, arrivals + seconds, edges) / (edges[1] - edges[0])
         found.append(
             {
                 "name": name,
-                "requests": int(mask.sum()),
+                "requests": len(rows),
                 "gpu_seconds": round(float(seconds.sum()), 3),
                 "busy_gpus_mean": round(float(seconds.sum()) / demand.span_seconds, 6),
                 "busy_gpus_p95": round(float(np.quantile(busy, 0.95)), 6),

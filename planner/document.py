@@ -177,7 +177,7 @@ def _placement(place: Placement) -> dict[str, Any]:
 
 
 def _quantile(option: Option, q: float) -> float:
-    return round(quantile(option.waits, q), 6)
+    return round(quantile(option.asked_waits, q), 6)
 
 
 def _recommendation(options: list[Option], advice: Recommendation) -> dict[str, Any]:

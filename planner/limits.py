@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
-import numpy as np
-
-from lightmeter import replay
 from lightmeter.replay import Floats
 from planner import options as ways
 from planner.certainty import Draws
 from planner.demand import Demand
-from planner.options import Option, OptionKind, Terms
+from planner.options import Option, OptionKind, Sharing, Terms
 from planner.recommend import Flip
 
 
@@ -25,39 +23,33 @@ _DOUBLINGS, _HALVINGS = 4, 7
 def breaking_points(option: Option, demand: Demand, draws: Draws, terms: Terms) -> tuple[Flip, ...]:
     """Find the load, and the swap or start time, above which the option misses the objective.
 
-    A pool or dedicated GPUs are kept at their number; on-demand grows with the load.
+    Rented GPUs are kept at their number; what is on demand grows with the load.
     """
+    again = option.again
+    if again is None:
+        return ()
     keeps = _keeps(demand, draws, terms)
-    if option.kind is OptionKind.DEDICATED:
-        return _above(LOAD, 1.0, lambda load: _own(demand, option, load), keeps)
-    if option.kind is OptionKind.SHARED:
-        return (
-            *_above(
-                LOAD, 1.0, lambda load: _pool(demand, option.gpus, terms.swap_seconds, load), keeps
-            ),
-            *_above(SWAP, terms.swap_seconds, lambda swap: _pool(demand, option.gpus, swap), keeps),
-        )
-    return _above(
-        START, terms.start_seconds, lambda start: _starts(demand, option, terms, start), keeps
+
+    def starting(seconds: float) -> Floats:
+        known = tuple(dataclasses.replace(one, start_seconds=None) for one in terms.known)
+        return again(demand, dataclasses.replace(terms, start_seconds=seconds, known=known))
+
+    if option.kind in {OptionKind.ON_DEMAND, OptionKind.HYBRID}:
+        return _above(START, terms.start_seconds, starting, keeps)
+    found = _above(LOAD, 1.0, lambda load: again(_busier(demand, load), terms), keeps)
+    if option.sharing is not Sharing.SWAP:
+        return found
+    return found + _above(
+        SWAP,
+        terms.swap_seconds,
+        lambda swap: again(demand, dataclasses.replace(terms, swap_seconds=swap)),
+        keeps,
     )
 
 
-def _own(demand: Demand, option: Option, load: float) -> Floats:
-    waits = np.empty(len(demand.arrivals))
-    for index, place in enumerate(option.placement):
-        mask = demand.of(index)
-        waits[mask] = replay.waits(demand.arrivals[mask] / load, demand.seconds[mask], place.gpus)
-    return waits
-
-
-def _pool(demand: Demand, gpus: int, swap: float, load: float = 1.0) -> Floats:
-    return replay.pool(
-        demand.arrivals / load, demand.seconds, demand.owner, servers=gpus, swap=swap
-    ).waits
-
-
-def _starts(demand: Demand, option: Option, terms: Terms, start: float) -> Floats:
-    return ways.elastic_waits(demand, terms, start=start, idle=option.idle_seconds or 0.0)[0]
+def _busier(demand: Demand, load: float) -> Demand:
+    """The same requests, arriving so many times as fast."""
+    return dataclasses.replace(demand, arrivals=demand.arrivals / load)
 
 
 def _keeps(demand: Demand, draws: Draws, terms: Terms) -> Callable[[Floats], bool]:

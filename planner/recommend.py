@@ -145,7 +145,7 @@ class _Case:
         return self.options[index].title
 
     def reason(self, best: int) -> str:
-        wait, slo = p95(self.options[best].waits), self.terms.slo
+        wait, slo = p95(self.options[best].asked_waits), self.terms.slo
         text = (
             f"Use {self.name(best)} ({self.gpus(best)}, {self.terms.price.gpu}) for {self.money(best)} a month: "
             f"95 % of requests start within {show_duration(wait)} "

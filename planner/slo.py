@@ -27,6 +27,8 @@ class Slo:
 
     wait_seconds: float
     attainment: float
+    limits: Floats | None = None
+    """(n,) seconds, each request's own limit, where services have limits of their own."""
 
     @property
     def target(self) -> float:
@@ -34,8 +36,9 @@ class Slo:
         return max(0.95, self.attainment)
 
     def within(self, waits: Floats) -> npt.NDArray[np.bool_]:
-        """Tell of each wait whether it keeps the limit, to the microsecond."""
-        kept: npt.NDArray[np.bool_] = waits <= self.wait_seconds + 1e-6
+        """Tell of each wait whether it keeps the limit, to the microsecond; of all, in their order."""
+        limit = self.wait_seconds if self.limits is None else self.limits
+        kept: npt.NDArray[np.bool_] = waits <= limit + 1e-6
         return kept
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from lightmeter.replay import Floats
+from lightmeter.replay import Floats, Integers
 from lightmeter.units import SECONDS_PER_HOUR
 from planner import certainty
 from planner.certainty import Draws
@@ -51,8 +51,31 @@ class Sharing(StrEnum):
 
 
 @dataclass(frozen=True)
+class Known:
+    """What is known of a service besides its history, or None: memory in bytes, times in seconds.
+
+    ``interference`` is the share of a GPU's speed that is lost where it works beside others;
+    ``speed`` holds measured speeds by GPU, over the GPU of the history; ``share`` says whether it
+    may share a GPU.
+    """
+
+    vram_bytes: float | None = None
+    interference: float | None = None
+    start_seconds: float | None = None
+    wait_seconds: float | None = None
+    batch: bool | None = None
+    share: bool = True
+    speed: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class Terms:
-    """Everything outside the history that an option depends on. Times in seconds."""
+    """Everything outside the history that an option depends on. Times in seconds.
+
+    ``known`` is by service, empty where nothing is known; ``others`` are prices of further GPUs
+    that may be used; ``discount`` is the share off the price of a GPU that is rented around the
+    clock; ``headroom`` the share of a GPU's memory that is kept free.
+    """
 
     slo: Slo
     price: Price
@@ -60,6 +83,24 @@ class Terms:
     start_seconds: float
     swap_seconds: float
     max_gpus: int
+    wake_seconds: float | None = None
+    discount: float = 0.0
+    headroom: float = 0.1
+    others: tuple[Price, ...] = ()
+    known: tuple[Known, ...] = ()
+
+    def of(self, service: int) -> Known:
+        """What is known of one service."""
+        return self.known[service] if self.known else Known()
+
+    def start_of(self, service: int) -> float:
+        """Seconds to start a GPU for one service."""
+        own = self.of(service).start_seconds
+        return self.start_seconds if own is None else own
+
+
+Replay = Callable[[Demand, Terms], Floats]
+"""Replays an option at its size on another demand or other terms; returns the waits (n,)."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +121,9 @@ class Option:
     another price counts for as many of them as it costs. ``held`` (blocks,) are the GPU-hours
     themselves, where they differ. ``cold_starts`` counts model swaps and starts in the window.
     ``name`` is what a person calls it; ``idle_seconds`` the timeout chosen, for on-demand alone;
-    ``facts`` are assumptions of this option alone: what, value, source. The last three say how the
-    objective is kept.
+    ``facts`` are assumptions of this option alone: what, value, source. ``again`` replays it, as it
+    stands, on another demand or other terms; ``asked`` (n,) masks the requests that the objective is
+    about. The last three say how it is kept.
     """
 
     kind: OptionKind
@@ -95,6 +137,8 @@ class Option:
     sharing: Sharing = Sharing.NONE
     held: Floats | None = None
     facts: tuple[tuple[str, float | str, str], ...] = ()
+    again: Replay | None = None
+    asked: npt.NDArray[np.bool_] | None = None
     meets_slo: bool = False
     attainment: float = 0.0
     attainment_ci: tuple[float, float] = (0.0, 0.0)
@@ -103,6 +147,11 @@ class Option:
     def title(self) -> str:
         """Its name, or that of its kind."""
         return self.name or NAMES[self.kind]
+
+    @property
+    def asked_waits(self) -> Floats:
+        """Waits of the requests that the objective is about, seconds."""
+        return self.waits if self.asked is None else self.waits[self.asked]
 
     @property
     def held_hours(self) -> float:
@@ -153,24 +202,61 @@ def cost(hours: float, price: Price) -> Decimal:
 
 def keeps_objective(demand: Demand, draws: Draws, waits: Floats, slo: Slo) -> bool:
     """Tell whether everyone together, and each group that can be judged, surely keeps it."""
-    everyone = np.ones(len(waits), dtype=np.bool_)
-    masks = [everyone, *(np.isin(demand.owner, group) for group in certainty.groups(demand))]
-    return all(kept(draws, mask, waits, slo) for mask in masks)
+    judged = demand.judged
+    within = slo.within(waits)
+    blocks, services = len(draws.edges) - 1, len(demand.services)
+    cell = demand.owner * blocks + draws.block
+    shape = (services, blocks)
+    asked = np.bincount(cell[judged], minlength=services * blocks).reshape(shape)
+    kept = np.bincount(cell[judged & within], minlength=services * blocks).reshape(shape)
+    small = np.bincount(demand.owner, minlength=services) < certainty.MIN_JUDGED
+    asked, kept = (
+        np.vstack([table[~small], table[small].sum(axis=0), table.sum(axis=0)])
+        for table in (asked, kept)
+    )
+    # who keeps it always need not be drawn for
+    unsure = (kept < asked).any(axis=1)
+    return surely(draws, asked[unsure], kept[unsure], slo.target)
 
 
-def kept(draws: Draws, mask: npt.NDArray[np.bool_], waits: Floats, slo: Slo) -> bool:
-    """Tell whether the masked requests surely keep the objective."""
-    return certainty.lower_bound(draws, mask, slo.within(waits)) >= slo.target
+def surely(draws: Draws, asked: Integers, kept: Integers, target: float) -> bool:
+    """Tell whether the lower bound of each row's share reaches the target; rows are (n, blocks)."""
+    chunk = 1000  # rows at a time, to bound the memory
+    for first in range(0, len(asked), chunk):
+        drawn = asked[first : first + chunk] @ draws.weights.T
+        good = kept[first : first + chunk] @ draws.weights.T
+        shares = np.divide(good, drawn, out=np.full(drawn.shape, np.nan), where=drawn > 0)
+        bounds = [_lower(row) for row in shares]
+        if min(bounds) < target:
+            return False
+    return True
+
+
+def _lower(shares: Floats) -> float:
+    """Lower end of the interval of resampled shares; 1 where nobody was ever drawn."""
+    drawn = shares[~np.isnan(shares)]
+    return float(np.quantile(drawn, certainty.INTERVAL[0])) if len(drawn) else 1.0
+
+
+def kept(draws: Draws, rows: Integers, within: npt.NDArray[np.bool_], target: float) -> bool:
+    """Tell whether the requests at these rows surely keep the objective; ``within`` (rows,)."""
+    if within.all():
+        return True
+    blocks = len(draws.edges) - 1
+    asked = np.bincount(draws.block[rows], minlength=blocks)[None]
+    good = np.bincount(draws.block[rows[within]], minlength=blocks)[None]
+    return surely(draws, asked, good, target)
 
 
 def judged(option: Option, demand: Demand, draws: Draws, terms: Terms) -> Option:
     """Return the option with what its waits say about the objective."""
-    everyone = np.ones(len(option.waits), dtype=np.bool_)
+    everyone = demand.judged
     within = terms.slo.within(option.waits)
     keeps = keeps_objective(demand, draws, option.waits, terms.slo)
     return dataclasses.replace(
         option,
         meets_slo=keeps and option.gpus <= terms.max_gpus,
-        attainment=float(within.mean()),
+        asked=everyone,
+        attainment=float(within[everyone].mean()),
         attainment_ci=certainty.interval(certainty.shares(draws, everyone, within)),
     )

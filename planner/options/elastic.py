@@ -29,24 +29,23 @@ def on_demand(demand: Demand, draws: Draws, terms: Terms) -> Option:
     return max(options, key=lambda option: option.attainment)
 
 
-def elastic_waits(
-    demand: Demand, terms: Terms, *, start: float, idle: float
-) -> tuple[Floats, list[replay.Elastic]]:
+def elastic_waits(demand: Demand, terms: Terms, idle: float) -> tuple[Floats, list[replay.Elastic]]:
     """Replay every service on GPUs of its own that come and go; waits (n,), then by service."""
     waits = np.empty(len(demand.arrivals))
     lives = []
     for index in range(len(demand.services)):
-        mask = demand.of(index)
-        arrivals, seconds = demand.arrivals[mask], demand.seconds[mask]
+        rows = demand.rows(index)
+        arrivals, seconds = demand.arrivals[rows], demand.seconds[rows]
+        start = terms.start_of(index)
         lives.append(
             replay.elastic(arrivals, seconds, start=start, idle=idle, limit=terms.max_gpus)
         )
-        waits[mask] = lives[-1].waits
+        waits[rows] = lives[-1].waits
     return waits, lives
 
 
 def _on_demand(demand: Demand, draws: Draws, terms: Terms, idle: float) -> Option:
-    waits, lives = elastic_waits(demand, terms, start=terms.start_seconds, idle=idle)
+    waits, lives = elastic_waits(demand, terms, idle)
     started = np.concatenate([life.started for life in lives])
     stopped = np.minimum(np.concatenate([life.stopped for life in lives]), demand.span_seconds)
     placement = tuple(
@@ -61,6 +60,7 @@ def _on_demand(demand: Demand, draws: Draws, terms: Terms, idle: float) -> Optio
         billed=billed(started, stopped, draws, terms.price) / SECONDS_PER_HOUR,
         cold_starts=len(started),
         idle_seconds=idle,
+        again=lambda other, terms: elastic_waits(other, terms, idle)[0],
     )
     return judged(option, demand, draws, terms)
 
