@@ -30,9 +30,12 @@ from lightmeter.errors import OutsideError, SettingError, WebhookError, explain
 
 _log = logging.getLogger(__name__)
 PATH = "/v1/alerts"
+VERIFIED = "certificate_verified"
+"""In a request's state: whether its sender showed a certificate of our authority."""
 BODY_BYTES = 1 << 20
 """A group of a thousand alerts takes about as much."""
 LEAST_TOKEN_CHARACTERS = 16
+UNAUTHORIZED = "send 'Authorization: Bearer TOKEN' with a token of the scaler's token file, or show a certificate of its authority"
 
 
 class Holder(Protocol):
@@ -64,10 +67,11 @@ class Webhook:
         token_file: Path | None,
         registry: CollectorRegistry,
         clock: Callable[[], float] = time.time,
+        certificates: bool = False,
     ) -> None:
-        """Without ``token_file`` anybody may post; ``clock`` tells Unix seconds."""
+        """Without ``token_file`` and ``certificates`` anybody may post; ``clock`` tells Unix seconds."""
         self._holder, self._bounds, self._clock = holder, bounds, clock
-        self._token_file = token_file
+        self._token_file, self._certificates = token_file, certificates
         if token_file:
             tokens(token_file)
         self._posts = _counter(catalog.WEBHOOK_POSTS, registry)
@@ -87,8 +91,8 @@ class Webhook:
     async def post(self, request: Request) -> Response:
         """Take one message."""
         try:
-            if not self.allowed(request.headers.get("authorization", "")):
-                return self._refuse(401, PostResult.UNAUTHORIZED, "send 'Authorization: Bearer TOKEN' with a token of the scaler's token file")  # fmt: skip
+            if not self.admits(request):
+                return self._refuse(401, PostResult.UNAUTHORIZED, UNAUTHORIZED)
             body = await bodies.read(request, BODY_BYTES)
             return self._take(levels.parse(body))
         except WebhookError as error:
@@ -112,10 +116,15 @@ class Webhook:
         _tell(taken)
         return JSONResponse({result: taken.results[result] for result in AlertResult})
 
+    def admits(self, request: Request) -> bool:
+        """Tell whether a request comes with a token, or with a certificate of our authority."""
+        shown = self._certificates and request.scope.get("state", {}).get(VERIFIED, False)
+        return bool(shown) or self.allowed(request.headers.get("authorization", ""))
+
     def allowed(self, authorization: str) -> bool:
         """Tell whether a header carries a token. Compare with each token in constant time; the file is read again, so tokens can change."""
         if self._token_file is None:
-            return True
+            return not self._certificates
         scheme, _, token = authorization.partition(" ")
         given = _digest(token.strip())
         found = [hmac.compare_digest(given, known) for known in tokens(self._token_file)]

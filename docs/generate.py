@@ -14,6 +14,7 @@ import click
 from alerts import files, packs, runbook
 from alerts.objectives import Money, Slo, parse
 from alerts.rule import Pack
+from alerts.scale import manifests_page
 from dashboards import files as board_files
 from dashboards import reference
 from lightmeter import cli
@@ -127,6 +128,11 @@ def _walk(
                 yield from _walk(inner, (*path, name))
 
 
+def kubernetes() -> str:
+    """Tell what a cluster is told to scale a workload."""
+    return f"{NOTE}\n{manifests_page.page()}"
+
+
 def gpu() -> str:
     """Tell what is measured on a GPU, and what waits."""
     sys.path.insert(0, str(DOCS.parent))
@@ -135,7 +141,13 @@ def gpu() -> str:
     return f"{NOTE}\n{page.build(page.read(DOCS.parent / 'bench' / 'gpu' / 'results.json'))}"
 
 
-PAGES = {"metrics.md": metrics, "settings.md": settings, "commands.md": commands, "gpu.md": gpu}
+PAGES = {
+    "metrics.md": metrics,
+    "settings.md": settings,
+    "commands.md": commands,
+    "scaling-kubernetes.md": kubernetes,
+    "gpu.md": gpu,
+}
 RULES = DOCS.parent / "alerts" / "generated"
 BOARDS = DOCS.parent / "dashboards" / "generated"
 EXAMPLE = DOCS.parent / "alerts" / "example-slo.toml"

@@ -39,6 +39,18 @@ class Scale(Section):
         None,
         description="File with the tokens of those who may post alerts and freeze; needed where it does not listen on loopback.",
     )
+    tls_cert_file: Path | None = Field(
+        None,
+        description="Certificate (PEM) of the scaler; with it both of its ports speak TLS only. It is read again when it changes.",
+    )
+    tls_key_file: Path | None = Field(None, description="The certificate's key (PEM).")
+    client_ca_file: Path | None = Field(
+        None,
+        description="Authority (PEM) whose clients may post alerts and freeze without a token; KEDA must show a certificate of it.",
+    )
+    keda_port: Port | None = Field(
+        None, description="Port of KEDA's external scaler, gRPC; without it there is none."
+    )
     act: bool = Field(
         default=False, description="Act on decisions; without it they are only written down."
     )

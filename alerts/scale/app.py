@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from alerts.scale.scaler import Scaler
-from alerts.webhook import Webhook
+from alerts.webhook import UNAUTHORIZED, Webhook
 from lightmeter import bodies, catalog
 from lightmeter.catalog import Metric
 from lightmeter.scaling.signals import Observations
@@ -67,10 +67,8 @@ def create_app(
         return JSONResponse({"decisions": list(scaler.audit.last)[-int(count) :] if int(count) else []})  # fmt: skip
 
     async def freeze(request: Request) -> Response:
-        if not webhook.allowed(request.headers.get("authorization", "")):
-            return _refused(
-                401, "send 'Authorization: Bearer TOKEN' with a token of the scaler's token file"
-            )
+        if not webhook.admits(request):
+            return _refused(401, UNAUTHORIZED)
         try:
             seconds = json.loads(await bodies.read(request) or b"{}").get("seconds", 3600)
         except (ValueError, AttributeError, bodies.BodyTooLarge):

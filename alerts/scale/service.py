@@ -15,12 +15,13 @@ from prometheus_client import CollectorRegistry
 
 from alerts.levels import Bounds
 from alerts.routes import Routing
-from alerts.scale import targets
+from alerts.scale import targets, tls
 from alerts.scale.app import Instruments, create_app
 from alerts.scale.audit import Audit
 from alerts.scale.lease import Lease
 from alerts.scale.observe import Prometheus, Windows
 from alerts.scale.scaler import Scaler
+from alerts.scale.watch import Latest, Several
 from alerts.webhook import Webhook
 from lightmeter.errors import SettingError, explain, port_error
 from lightmeter.scaling.state import Settings
@@ -39,6 +40,8 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
     registry, folder = CollectorRegistry(), settings.data / "scale"
     source = Prometheus(settings.prometheus, settings.service, settings.wait, bearer=_secret(settings.bearer_file), windows=Windows(settings.short_window, settings.long_window))  # fmt: skip
     target = targets.parse(settings.target, _secret(settings.secret_file))
+    certificates = tls.files(settings)
+    latest = Latest(max(settings.max_age, 3 * settings.interval))
     scaler = Scaler(
         target=target,
         source=source,
@@ -46,14 +49,16 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
         lease=Lease(folder),
         settings=wanted(settings),
         mode="act" if settings.act else "advisory",
-        watcher=Instruments(registry, target.name),
+        watcher=Several(Instruments(registry, target.name), latest),
         clock=time.time,
     )
     bounds = Bounds(age_seconds=Routing().scaler.lapse_seconds)
-    webhook = Webhook(scaler, bounds=bounds, token_file=settings.token_file, registry=registry)
+    webhook = Webhook(scaler, bounds=bounds, token_file=settings.token_file, registry=registry, certificates=settings.client_ca_file is not None)  # fmt: skip
     app = create_app(scaler, webhook, registry, time.time)
-    server = _Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="off", ws="none"))  # fmt: skip
+    secured = (lambda *_: certificates.context()) if certificates else None
+    server = _Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="off", ws="none", http=tls.Protocol, ssl_context_factory=secured))  # fmt: skip
     with (
+        _keda(settings, latest, target.name, tell),
         _listen(settings.host, settings.port) as sock,
         contextlib.closing(scaler.audit),
         contextlib.closing(scaler.lease),
@@ -61,10 +66,40 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
         _run(scaler, server, sock, interval=settings.interval, tell=tell)
 
 
+@contextlib.contextmanager
+def _keda(settings: Scale, latest: Latest, target: str, tell: Callable[[str], None]) -> Iterator[None]:  # fmt: skip
+    """Answer KEDA meanwhile, where that is asked for.
+
+    Raises:
+        SettingError: grpc is not installed, or nobody could say how many replicas there are.
+        PortError: the address is taken.
+    """
+    if settings.keda_port is None:
+        yield
+        return
+    if target == "null" and not settings.act:
+        raise SettingError("scale.keda_port needs a target whose replicas can be counted; give scale.target deployment:NAMESPACE/NAME, which KEDA scales")  # fmt: skip
+    try:
+        from alerts.scale.keda import Keda
+    except ModuleNotFoundError as error:
+        raise SettingError("scale.keda_port needs grpc; pip install 'lightmeter[keda]'") from error
+    keda = Keda(latest, settings.service, target, tls.files(settings))
+    _listen(settings.host, settings.keda_port).close()
+    tell(f"keda     {settings.host}:{keda.open(settings.host, settings.keda_port)}")
+    try:
+        yield
+    finally:
+        keda.close()
+
+
 def _need_token(settings: Scale) -> None:
     """Let nobody but this machine tell a scaler without a token what burns."""
-    if settings.token_file is None and settings.host not in ("localhost", "127.0.0.1", "::1"):
-        raise SettingError(f"scale.host is {settings.host!r} and there is no token: anybody who reaches it could scale; give scale.token_file, or listen on 127.0.0.1")  # fmt: skip
+    if (
+        settings.token_file is None
+        and settings.client_ca_file is None
+        and settings.host not in ("localhost", "127.0.0.1", "::1")
+    ):
+        raise SettingError(f"scale.host is {settings.host!r} and there is no token: anybody who reaches it could scale; give scale.token_file or scale.client_ca_file, or listen on 127.0.0.1")  # fmt: skip
 
 
 def wanted(settings: Scale) -> Settings:
@@ -125,6 +160,8 @@ def _run(
     loop.start()
     try:
         address = url(*sock.getsockname()[:2])
+        if server.config.is_ssl:
+            address = address.replace("http:", "https:", 1)
         tell(f"scaler   {address}  ({scaler.mode}; target {scaler.target.name})")
         server.run([sock])
     finally:

@@ -50,6 +50,7 @@ def _option(section: str, kind: type[Section], key: str, prefix: str) -> Callabl
 def _metavar(key: str, annotation: Any) -> str:
     names = {
         int: "N",
+        int | None: "N",
         float: "NUMBER",
         float | None: "NUMBER",
         Decimal: "NUMBER",

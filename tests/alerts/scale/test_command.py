@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from lightmeter import catalog
-from support.cli import clean_environment, lightmeter
+from support.cli import lightmeter
 from support.scaling import BUSY, CALM, scaler
+from support.scaling_process import alert, running
 from support.server import eventually
 
 
 TOKEN = "0123456789abcdef0123"  # noqa: S105  (of a test)
-
-
-@contextmanager
-def running(folder: Path, *options: str) -> Iterator[str]:
-    command = [sys.executable, "-P", "-m", "lightmeter.cli", "scale", "--port", "0", "--interval", "1", "--data", str(folder), *options]  # fmt: skip
-    with subprocess.Popen(command, env=clean_environment(), stdout=subprocess.PIPE, text=True) as process:  # fmt: skip
-        assert process.stdout
-        url = process.stdout.readline().split()[1]
-        try:
-            yield url
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
-    assert 0 == process.returncode
-
-
-def alert(status: str) -> dict[str, object]:
-    return {
-        "version": "4",
-        "alerts": [{
-            "status": status, "labels": {"alertname": "x", catalog.SCALING_LABEL: "raise"},
-            "startsAt": "2026-11-20T12:00:00Z", "endsAt": "0001-01-01T00:00:00Z", "fingerprint": "802b9407ed51f235",
-        }],
-    }  # fmt: skip
 
 
 def test_advisory(tmp_path: Path) -> None:
@@ -108,6 +80,10 @@ def test_replay(tmp_path: Path) -> None:
         (["--target", "pol:http://x"], "did you mean 'pool'"),
         (["--host", "::"], "give scale.token_file"),
         (["--min", "9"], "min must not be above max"),
+        (["--keda-port", "0"], "give scale.target deployment:NAMESPACE/NAME"),
+        (["--tls-cert-file", "x"], "give both files"),
+        (["--client-ca-file", "x"], "give both files"),
+        (["--tls-cert-file", "x", "--tls-key-file", "y"], "TLS file 'x' does not exist"),
         (["--token-file", "nowhere"], "token file 'nowhere' does not exist"),
         (["--secret-file", "nowhere"], "secret file 'nowhere' does not exist"),
         (["--prometheus", "localhost:9090"], "scale.prometheus is 'localhost:9090'"),

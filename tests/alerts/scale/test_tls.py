@@ -1,0 +1,106 @@
+"""The scaler behind TLS: who is let in, and what happens when certificates change."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from alerts.scale.tls import Files
+from alerts.webhook import PATH
+from lightmeter import catalog
+from lightmeter.errors import SettingError
+from support.certs import Authority
+from support.scaling_process import alert, running
+
+
+TOKEN = "0123456789abcdef0123"  # noqa: S105  (of a test)
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+
+
+def options(folder: Path, *more: str) -> list[str]:
+    return ["--tls-cert-file", f"{folder}/scaler.crt", "--tls-key-file", f"{folder}/scaler.key", *more]  # fmt: skip
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Authority:
+    made = Authority(tmp_path)
+    made.issue("scaler")
+    made.issue("alertmanager")
+    return made
+
+
+def test_certificates(tmp_path: Path, ours: Authority) -> None:
+    """A client of the authority needs no token; others need one; a stranger's is refused; so is plain text."""
+    theirs = Authority(tmp_path, "other")
+    theirs.issue("stranger")
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    more = ("--client-ca-file", str(ours.certificate), "--token-file", str(token))
+    with running(tmp_path, *options(tmp_path, *more)) as url:
+        anybody = httpx.Client(base_url=url, verify=ours.client(), trust_env=False)
+        known = httpx.Client(base_url=url, verify=ours.client("alertmanager"), trust_env=False)
+        stranger = ours.client()
+        stranger.load_cert_chain(tmp_path / "stranger.crt", tmp_path / "stranger.key")
+
+        assert url.startswith("https://")
+        assert 200 == anybody.get("/metrics").status_code
+        assert [401, 401] == [anybody.post(path, json=alert("firing")).status_code for path in (PATH, "/v1/freeze")]  # fmt: skip
+        assert 200 == anybody.post("/v1/freeze", json={}, headers=BEARER).status_code
+        assert 200 == known.post("/v1/freeze", json={"seconds": 0}).status_code
+        assert 1 == known.post(PATH, json=alert("firing")).json()["began"]
+        with pytest.raises(httpx.TransportError):
+            httpx.post(f"{url}{PATH}", json=alert("firing"), verify=stranger, trust_env=False)
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{url.replace('https', 'http')}/metrics", trust_env=False)
+        refused = f'{catalog.WEBHOOK_POSTS.name}{{result="unauthorized"}} 1.0'
+        assert refused in anybody.get("/metrics").text
+
+        theirs.issue("scaler")  # another certificate in the same files
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"{url}/healthz", verify=ours.client(), trust_env=False)
+        assert 200 == httpx.get(f"{url}/healthz", verify=theirs.client(), trust_env=False).status_code  # fmt: skip
+        known.close()
+        anybody.close()
+
+
+def test_certificate_alone(tmp_path: Path, ours: Authority) -> None:
+    """Without a file of tokens a certificate is the only way in, also from other machines."""
+    more = ("--client-ca-file", str(ours.certificate), "--host", "0.0.0.0")  # noqa: S104  (what is tested)
+    with running(tmp_path, *options(tmp_path, *more)) as url:
+        there = f"https://localhost:{url.rpartition(':')[2]}{PATH}"
+        sent = [
+            httpx.post(there, json=alert("firing"), headers=BEARER, verify=context, trust_env=False)
+            for context in (ours.client(), ours.client("alertmanager"))
+        ]
+
+    assert [401, 200] == [answer.status_code for answer in sent]
+
+
+def test_half_changed(tmp_path: Path, ours: Authority) -> None:
+    """While a certificate and its key do not fit, the old pair is shown; then the new one."""
+    files = Files(tmp_path / "scaler.crt", tmp_path / "scaler.key", ours.certificate)
+    assert not files.changed()
+    ours.issue("next")
+    time.sleep(0.01)
+    (tmp_path / "scaler.crt").write_bytes((tmp_path / "next.crt").read_bytes())
+    assert not files.changed()
+    (tmp_path / "scaler.key").write_bytes((tmp_path / "next.key").read_bytes())
+    assert files.changed()
+    assert not files.changed()
+
+
+def test_no_use(tmp_path: Path, ours: Authority) -> None:
+    """Files that are no certificate, key or authority are named."""
+    noise = tmp_path / "noise"
+    noise.write_text("noise")
+    good = tmp_path / "scaler.crt", tmp_path / "scaler.key"
+
+    with pytest.raises(SettingError, match="noise' are no certificate and its key"):
+        Files(good[0], noise)
+    with pytest.raises(SettingError, match="noise' holds no certificate"):
+        Files(*good, noise)
+    assert ssl.CERT_OPTIONAL == Files(*good, ours.certificate).context().verify_mode
