@@ -8,28 +8,26 @@ in between leaves both; a reader that finds the Parquet file skips those rows of
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from lightmeter import journal, late, rows
-from lightmeter.errors import HistoryError, explain
-from lightmeter.tables import fitted, rated, stars_of, table_of, validated
+from lightmeter import aggregate, journal, late, parquet, rows
+from lightmeter.errors import HistoryError
+from lightmeter.tables import rated, stars_of, table_of, validated
 
 
 if TYPE_CHECKING:  # sealing needs none of it, and importing it takes longer than sealing
     import pandas as pd
 
 _log = logging.getLogger(__name__)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNKNOWN = "unknown"
 """How a null service or outcome is called where a name is needed."""
 
@@ -47,23 +45,8 @@ def write(table: pa.Table, folder: Path, stem: str) -> int:
     # without a zone the day is UTC's, and no time-zone database is needed
     days = table["arrived_at"].cast(pa.timestamp("us")).cast(pa.date32())
     for day in pc.unique(days).to_pylist():
-        _write_file(table.filter(pc.equal(days, day)), folder / f"date={day}" / f"{stem}.parquet")
+        parquet.write(table.filter(pc.equal(days, day)), folder / f"date={day}" / f"{stem}.parquet")
     return int(table.num_rows)
-
-
-def _write_file(table: pa.Table, path: Path) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            pq.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise HistoryError(f"history file {str(path)!r} {explain(error)}") from error
 
 
 def seal(folder: Path, path: Path) -> int:
@@ -153,17 +136,24 @@ class History:
 
     def _stored(self) -> Iterator[pa.Table]:
         """Yield what journals and Parquet files say, each a validated table of `SCHEMA`."""
+        unsealed, files = self._parts()
+        yield from unsealed
+        for path in files:
+            yield parquet.read(path)
+
+    def _parts(self) -> tuple[list[pa.Table], list[Path]]:
+        """Read what is in journals alone, and list the Parquet files."""
         unsealed = [(path, self._scan(path)) for path in journal.journals(self.folder)]
         files = self._files()  # listed after the journals are read: a seal meanwhile loses nothing
         sealed = {(path.parent.name, path.stem) for path in files}
+        tables = []
         for path, usage in unsealed:
             kept = [
                 row for row in usage if (f"date={row.arrived_at:%Y-%m-%d}", path.stem) not in sealed
             ]
             if kept:
-                yield table_of(kept)
-        for path in files:
-            yield _read_file(path)
+                tables.append(table_of(kept))
+        return tables, files
 
     def _scan(self, path: Path) -> list[rows.UsageRow]:
         try:
@@ -201,40 +191,57 @@ class History:
         whole = pd.concat(filled, ignore_index=True)
         return whole.sort_values("arrived_at", kind="stable", ignore_index=True)
 
+    def cells(self, *, since: datetime | None = None, until: datetime | None = None) -> pa.Table:
+        """Sum the rows that arrived in [since, until): cells of `aggregate.SCHEMA`.
+
+        Files are summed where they lie, whatever their number; rows that cannot be are refused as
+        by `tables`.
+
+        Raises:
+            HistoryError: a file is unreadable, has wrong columns or an invalid row.
+        """
+        stars = stars_of(self._stars())
+        unsealed, files = self._parts()
+        plain = [path for path in files if parquet.is_plain(path)]
+        odd = [parquet.read(path) for path in files if path not in set(plain)]
+        bounds = {name: int(at.timestamp() * 1_000_000) for name, at in (("since", since), ("until", until)) if at}  # fmt: skip
+        try:
+            found = aggregate.cells(aggregate.Source(plain, [*unsealed, *odd], stars, **bounds))
+        except HistoryError:
+            self._read_all()
+            raise
+        if not aggregate.only_known_words(found):
+            self._read_all()
+        return found
+
+    def _read_all(self) -> None:
+        """Read everything, which refuses the first file or row that is wrong by its name."""
+        for _ in self.tables():
+            pass
+
     def summary(self) -> dict[str, Any]:
         """Count the rows: in all, for each service and outcome; the ratings; first, last arrival."""
-        services: Counter[str] = Counter()
-        outcomes: Counter[str] = Counter()
-        given: Counter[str] = Counter()
-        stars: Counter[str] = Counter()
-        arrivals: list[datetime] = []
-        for table in self.tables(["arrived_at", "service", "outcome", "feedback"]):
-            for name, counter in (("service", services), ("outcome", outcomes)):
-                for entry in pc.value_counts(table[name]).to_pylist():
-                    counter[entry["values"] or UNKNOWN] += entry["counts"]
-            for name, count, total in _ratings(table):
-                given[name] += count
-                stars[name] += total
-            arrivals += _bounds(table)
+        cells = self.cells()
+        services, outcomes, given, stars = (
+            Counter({name or UNKNOWN: count for name, count in aggregate.counts(cells, *of)})
+            for of in (("service",), ("outcome",), ("service", "ratings"), ("service", "stars"))
+        )
         return {
             "rows": services.total(),
-            "first": min(arrivals).isoformat() if arrivals else None,
-            "last": max(arrivals).isoformat() if arrivals else None,
+            "first": _moment(pc.min(cells["first_us"]).as_py()),
+            "last": _moment(pc.max(cells["last_us"]).as_py()),
             "services": dict(services.most_common()),
             "outcomes": dict(outcomes.most_common()),
             "feedback": {
                 name: {"ratings": count, "mean_stars": stars[name] / count}
                 for name, count in given.most_common()
+                if count
             },
         }
 
 
-def _ratings(table: pa.Table) -> Iterator[tuple[str, int, int]]:
-    """Yield each rated service of a table with its ratings and the sum of their stars."""
-    rated_rows = table.filter(pc.is_valid(table["feedback"]))
-    groups = rated_rows.group_by("service").aggregate([("feedback", "count"), ("feedback", "sum")])
-    for group in groups.to_pylist():
-        yield group["service"] or UNKNOWN, group["feedback_count"], group["feedback_sum"]
+def _moment(us: int | None) -> str | None:
+    return None if us is None else (_EPOCH + timedelta(microseconds=us)).isoformat()
 
 
 def _bounds(table: pa.Table) -> list[datetime]:
@@ -247,21 +254,3 @@ def _within(frame: pd.DataFrame, since: datetime | None, until: datetime | None)
     if since is not None:
         frame = frame[frame["arrived_at"] >= since]
     return frame if until is None else frame[frame["arrived_at"] < until]
-
-
-def _read_file(path: Path) -> pa.Table:
-    where = f"{path.parent.name}/{path.name}"
-    return validated(fitted(_open(path, where), where), where)
-
-
-def _open(path: Path, where: str) -> pa.Table:
-    try:
-        with pq.ParquetFile(path) as file:
-            rows.check_columns(file.schema_arrow.names, where)
-            return file.read()
-    except (OSError, pa.ArrowInvalid) as error:
-        known = isinstance(error, OSError) and error.errno
-        reason = explain(error) if known else "is damaged or no Parquet file"
-        raise HistoryError(
-            f"history file {str(path)!r} {reason}; move it aside to go on"
-        ) from error

@@ -237,7 +237,7 @@ def test_corrupt(kept: int, tmp_path: Path) -> None:
     path = place(tmp_path, tables.table_of([row(0.0)]))
     path.write_bytes(path.read_bytes()[:kept])
 
-    assert f"history file {str(path)!r} is damaged or no Parquet file; move it aside to go on" == refusal(tmp_path)  # fmt: skip
+    assert f"history file {str(path)!r} is damaged or no Parquet file; 'lightmeter history repair' sets it aside and keeps what it still holds" == refusal(tmp_path)  # fmt: skip
 
 
 def test_damaged(tmp_path: Path) -> None:
@@ -247,8 +247,11 @@ def test_damaged(tmp_path: Path) -> None:
     content[100:3000] = bytes(255 - byte for byte in content[100:3000])
     path.write_bytes(content)
 
-    assert f"history file {str(path)!r} " in refusal(tmp_path)
-    assert "wrong type or size" not in refusal(tmp_path)
+    with pytest.raises(HistoryError) as caught:
+        History(tmp_path).frame(["request_id"])
+
+    assert f"history file {str(path)!r} " in str(caught.value)
+    assert "wrong type or size" not in str(caught.value)
 
 
 def test_missing(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lightmeter.cli import demand_
 from lightmeter.cli.options import as_json
 from lightmeter.cli.steps import Tell, steps
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:  # a room is imported when its command runs
 def command() -> None:
     """Import and look at usage history."""
 
+
+command.add_command(demand_.command)
 
 PROMETHEUS = "prometheus"
 FORMATS = ("gentd26", "csv", "azure-llm", "katz", "diffusiondb", PROMETHEUS)
