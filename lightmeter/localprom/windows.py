@@ -89,7 +89,7 @@ def _extrapolated(windows: Windows, *, counter: bool, per_second: bool) -> Resul
         to_start = np.minimum(to_start, zero)
         to_start = np.where(to_start < near, to_start, average / 2)
     factor = (sampled + to_start + np.where(to_end < near, to_end, average / 2)) / sampled
-    return change * factor / (windows.span / 1000 if per_second else 1), there
+    return change * (factor / (windows.span / 1000) if per_second else factor), there
 
 
 def _rate(windows: Windows, _: list[Floats]) -> Result:
