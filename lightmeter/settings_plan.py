@@ -32,7 +32,17 @@ class Plan(Section):
     )
     max_gpus: int = Field(512, description="Most GPUs that an option may use.", ge=1, le=10_000)
     resamples: int = Field(
-        200, description="Bootstrap resamples behind each interval.", ge=20, le=10_000
+        1000, description="Bootstrap resamples behind each interval.", ge=20, le=10_000
+    )
+    keep_ramp_up: bool = Field(
+        default=False,
+        description="Plan on the first days of a service too, when hardly anybody used it yet.",
+    )
+    sweep_points: int = Field(
+        5,
+        description="Values tried of each input that was not measured, over its range; 0 tries none.",
+        ge=0,
+        le=50,
     )
     seed: int = Field(
         1, description="Seed of the bootstrap, so that a report can be made again.", ge=0

@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 from lightmeter.units import cents
-from planner import certainty
 from planner.certainty import Draws
 from planner.demand import Demand, describe
 from planner.options import Option, OptionKind, Placement, Terms, cost, quantile
@@ -145,8 +144,8 @@ def _number(amount: Decimal) -> float:
 
 
 def _option(option: Option, demand: Demand, draws: Draws, terms: Terms) -> dict[str, Any]:
-    hours, resampled = option.monthly_hours(draws, terms)
-    low, high = certainty.interval(resampled)
+    month = option.monthly_hours(draws, terms)
+    hours, low, high = month.value, max(0.0, month.low), month.high
     images_a_month = max(demand.images.sum(), 1.0) / demand.span_seconds * terms.month_hours * 3600
     provisioned = option.held_hours * 3600
     return {

@@ -2,71 +2,46 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Iterator
 
-from lightmeter.replay import Floats
-from planner import options as ways
-from planner.certainty import Draws
-from planner.demand import Demand
-from planner.options import Option, OptionKind, Sharing, Terms
+from planner.inputs import INPUTS, Case, Input
+from planner.options import Option, OptionKind, Replay, keeps_objective
 from planner.recommend import Flip
 
 
-LOAD = "load, times today's; above it these GPUs miss the objective"
-SWAP = "seconds to swap a model; above it this pool misses the objective"
-START = "seconds to start a GPU; above it on-demand misses the objective"
 _DOUBLINGS, _HALVINGS = 4, 7
 """The search goes up to 16 times today's value, and ends within 1 % of the answer."""
 
 
-def breaking_points(option: Option, demand: Demand, draws: Draws, terms: Terms) -> tuple[Flip, ...]:
-    """Find the load, and the swap or start time, above which the option misses the objective.
+def breaking_points(option: Option, case: Case) -> tuple[Flip, ...]:
+    """Find the value of each input above which the option, held at its size, misses the objective.
 
-    Rented GPUs are kept at their number; what is on demand grows with the load.
+    On-demand GPUs grow with the load, so it breaks nothing there.
     """
-    again = option.again
-    if again is None:
-        return ()
-    keeps = _keeps(demand, draws, terms)
-
-    def starting(seconds: float) -> Floats:
-        known = tuple(dataclasses.replace(one, start_seconds=None) for one in terms.known)
-        return again(demand, dataclasses.replace(terms, start_seconds=seconds, known=known))
-
-    if option.kind in {OptionKind.ON_DEMAND, OptionKind.HYBRID}:
-        return _above(START, terms.start_seconds, starting, keeps)
-    found = _above(LOAD, 1.0, lambda load: again(_busier(demand, load), terms), keeps)
-    if option.sharing is not Sharing.SWAP:
-        return found
-    return found + _above(
-        SWAP,
-        terms.swap_seconds,
-        lambda swap: again(demand, dataclasses.replace(terms, swap_seconds=swap)),
-        keeps,
-    )
+    return tuple(flip for one in INPUTS for flip in _breaking_point(one, option, case))
 
 
-def _busier(demand: Demand, load: float) -> Demand:
-    """The same requests, arriving so many times as fast."""
-    return dataclasses.replace(demand, arrivals=demand.arrivals / load)
-
-
-def _keeps(demand: Demand, draws: Draws, terms: Terms) -> Callable[[Floats], bool]:
-    return lambda waits: ways.keeps_objective(demand, draws, waits, terms.slo)
-
-
-def _above(
-    what: str, now: float, waits: Callable[[float], Floats], keeps: Callable[[Floats], bool]
-) -> tuple[Flip, ...]:
+def _breaking_point(one: Input, option: Option, case: Case) -> Iterator[Flip]:
+    grows = option.kind in {OptionKind.ON_DEMAND, OptionKind.HYBRID} and one.key in {
+        "load",
+        "gpu_seconds",
+    }
+    if option.again is None or grows or not one.minds(option):
+        return
+    now = one.now(case[2])
     low, high = now, max(2 * now, 1.0)
     for _ in range(_DOUBLINGS):
-        if not keeps(waits(high)):
+        if not _keeps(one, option.again, case, high):
             break
         low, high = high, 2 * high
     else:
-        return ()
+        return
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if keeps(waits(middle)) else (low, middle)
-    return (Flip(what, round(low, 3)),)
+        low, high = (middle, high) if _keeps(one, option.again, case, middle) else (low, middle)
+    yield Flip(one.breaks, round(low, 3))
+
+
+def _keeps(one: Input, again: Replay, case: Case, value: float) -> bool:
+    demand, draws, terms = one.put(case, value)
+    return keeps_objective(demand, draws, again(demand, terms), terms.slo)

@@ -19,7 +19,7 @@ from lightmeter.units import (
     show_duration,
     show_ratio,
 )
-from planner import certainty, document, slo
+from planner import certainty, document, sensitivity, slo, steady
 from planner import options as ways
 from planner.certainty import DAY
 from planner.demand import Demand, Window, from_frame, month_window
@@ -59,18 +59,27 @@ def make(
         swap_seconds=settings.swap_seconds,
         max_gpus=settings.max_gpus,
     )
+    frame, window, skipped = _steady(frame, window, settings)
     demand = from_frame(frame, window)
     _check_fit(demand, terms)
     draws = certainty.draw(demand, resamples=settings.resamples, seed=settings.seed)
-    options = []
+    families = []
     for way in ways.WAYS:
         tell(f"replaying {len(demand.arrivals):,} requests on {way.doing}")
-        options += way.options(demand, draws, terms)
+        families.append(way.options(demand, draws, terms))
+    options = [option for family in families for option in family]
     advice = recommend(options, draws, terms, demand)
+    swept = sensitivity.block(
+        sensitivity.Sweep(ways.WAYS, families, (demand, draws, terms)),
+        settings.sweep_points if advice.option is not None else 0,
+        tell,
+    )
     if advice.option is not None:
         tell("looking how far the assumptions may be off")
-        found = breaking_points(options[advice.option], demand, draws, terms)
-        advice = dataclasses.replace(advice, flips_when=advice.flips_when + found)
+        found = breaking_points(options[advice.option], (demand, draws, terms))
+        advice = dataclasses.replace(
+            advice, flips_when=advice.flips_when + found + sensitivity.flips(swept)
+        )
     return document.build(
         demand,
         draws,
@@ -79,10 +88,10 @@ def make(
         advice=advice,
         generated_from={
             **generated_from,
-            "notes": [*generated_from.get("notes", ()), *_notes(demand, terms, month)],
+            "notes": [*generated_from.get("notes", ()), *skipped, *_notes(demand, terms, month)],
         },
         month=month,
-    )
+    ) | {"sensitivity": swept}
 
 
 def _notes(demand: Demand, terms: Terms, month: str | None) -> list[str]:
@@ -97,6 +106,18 @@ def _notes(demand: Demand, terms: Terms, month: str | None) -> list[str]:
         return notes
     covered = show_duration(demand.span_seconds)
     return [*notes, f"the history covers {covered} of {month}; the rest is taken to be like it"]
+
+
+def _steady(
+    frame: pd.DataFrame, window: Window, settings: Plan
+) -> tuple[pd.DataFrame, Window, list[str]]:
+    """Leave out the first days of a service that nobody used yet, and say so."""
+    begin = None if settings.keep_ramp_up else steady.since(frame)
+    if begin is None:
+        return frame, window, []
+    rest = frame[frame["arrived_at"] >= begin]
+    note = f"{counted(len(frame) - len(rest), 'request')} before {begin:%Y-%m-%d} are left out: days with less than {show_ratio(steady.RAMP_SHARE)} of the usual work; --keep-ramp-up counts them"
+    return rest, (begin.to_pydatetime(), window[1]), [note]
 
 
 def _month_hours(month: str | None) -> float:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from lightmeter.replay import Floats
 from lightmeter.units import counted, show_duration, show_money, show_ratio
 from planner import certainty
-from planner.certainty import DAY, Draws
+from planner.certainty import DAY, Draws, Estimate
 from planner.demand import Demand
-from planner.options import Option, OptionKind, Terms, cost, p95
+from planner.options import Option, OptionKind, Terms, cost, monthly, p95
 
 
 MIN_SPAN_SECONDS = DAY
@@ -64,9 +64,25 @@ def recommend(
         option=best,
         reason=case.reason(best),
         saving_ratio=case.saving(best),
-        saving_ci=certainty.interval(1 - case.resampled(best) / case.resampled(case.base)),
+        saving_ci=case.saving_ci(best),
         flips_when=case.price_flips(best),
     )
+
+
+def price_breaks(
+    options: Sequence[Option], draws: Draws, terms: Terms
+) -> list[dict[str, str | float]]:
+    """At what ratio of their prices two options cost the same, for each pair; the dearer first.
+
+    Exact, as cost is hours times price (p_flip = (F_B - F_A) / (h_A - h_B) without fixed costs).
+    """
+    months = [(option.title, option.monthly_hours(draws, terms).value) for option in options]
+    return [
+        {"dearer": name, "cheaper": other, "at": round(hours / fewer, 6)}
+        for name, hours in months
+        for other, fewer in months
+        if hours > fewer > 0
+    ]
 
 
 @dataclass(frozen=True)
@@ -78,7 +94,7 @@ class _Case:
     terms: Terms
 
     @cached_property
-    def months(self) -> list[tuple[float, Floats]]:
+    def months(self) -> list[Estimate]:
         return [option.monthly_hours(self.draws, self.terms) for option in self.options]
 
     @cached_property
@@ -93,10 +109,12 @@ class _Case:
         return kinds.index(OptionKind.DEDICATED)
 
     def hours(self, index: int) -> float:
-        return self.months[index][0]
+        return self.months[index].value
 
-    def resampled(self, index: int) -> Floats:
-        return self.months[index][1]
+    def difference(self, best: int, rival: int) -> Estimate:
+        """How many GPU-hours of a month the rival costs more, paired by day."""
+        billed = self.options[rival].billed - self.options[best].billed
+        return monthly(billed, self.draws, self.terms)
 
     def simplest(self) -> int:
         """Return the simplest of the options that cost no more than the cheapest, give or take."""
@@ -107,16 +125,16 @@ class _Case:
         """Return the cheapest option that differs from the best and is not surely dearer."""
         limit = self.hours(self.meeting[0]) * (1 + SAME_COST)
         dearer = (index for index in self.meeting if self.hours(index) > limit)
-        differences = {index: self.resampled(index) - self.resampled(best) for index in dearer}
-        close = (
-            index
-            for index, difference in differences.items()
-            if certainty.interval(difference)[0] <= 0
-        )
-        return next(close, None)
+        return next((index for index in dearer if self.difference(best, index).low <= 0), None)
 
     def saving(self, best: int) -> float:
         return 1 - self.hours(best) / self.hours(self.base)
+
+    def saving_ci(self, best: int) -> tuple[float, float]:
+        costs = certainty.ratio(
+            self.draws, self.options[best].billed, self.options[self.base].billed
+        )
+        return 1 - costs.high, min(1.0, 1 - costs.low)
 
     def price_flips(self, best: int) -> tuple[Flip, ...]:
         """Price ratios at which another option costs the same; exact, as cost is hours times price."""
@@ -164,8 +182,17 @@ class _Case:
     def too_close(self, best: int, rival: int) -> str:
         return (
             f"Too close to call between {self.name(best)} ({self.money(best)} a month) and {self.name(rival)} "
-            f"({self.money(rival)} a month): the 95 % interval of their difference holds zero; more days of history would decide."
+            f"({self.money(rival)} a month): the 95 % interval of their difference holds zero. {self.decided_by(best, rival)}"
         )
+
+    def decided_by(self, best: int, rival: int) -> str:
+        """Say what data would decide, from the spread of the difference between days."""
+        days = certainty.days_to_decide(self.draws, self.difference(best, rival))
+        if days is None:
+            return "No amount of history is likely to tell them apart: take the simpler."
+        held = float(self.draws.lengths.sum()) / DAY
+        more = max(1, math.ceil(days - held))
+        return f"If the days to come are like these, {counted(more, 'more day')} of history would decide."
 
     def none_meets(self) -> str:
         closest = max(range(len(self.options)), key=lambda index: self.options[index].attainment)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lightmeter.replay import Floats, Integers
 from lightmeter.units import SECONDS_PER_HOUR
 from planner import certainty
-from planner.certainty import Draws
+from planner.certainty import Draws, Estimate
 from planner.demand import Demand
 from planner.prices import Price
 from planner.slo import Slo
@@ -158,13 +158,16 @@ class Option:
         """GPU-hours held within the history."""
         return float((self.billed if self.held is None else self.held).sum())
 
-    def monthly_hours(self, draws: Draws, terms: Terms) -> tuple[float, Floats]:
-        """GPU-hours of a month, at the plan's price: as observed, and in each resample (resamples,)."""
-        hours = draws.lengths / SECONDS_PER_HOUR
-        observed = float(self.billed.sum() / hours.sum())
-        resampled = (draws.weights @ self.billed) / (draws.weights @ hours)
-        # rounded, so that what is equal in arithmetic is equal in floats too
-        return round(observed * terms.month_hours, 6), np.round(resampled * terms.month_hours, 6)
+    def monthly_hours(self, draws: Draws, terms: Terms) -> Estimate:
+        """GPU-hours of a month, at the plan's price, with their interval."""
+        return monthly(self.billed, draws, terms)
+
+
+def monthly(billed: Floats, draws: Draws, terms: Terms) -> Estimate:
+    """Hours of a month like the history, whose blocks are billed these hours, shape (blocks,)."""
+    found = certainty.ratio(draws, billed, draws.lengths / SECONDS_PER_HOUR)
+    # rounded, so that what is equal in arithmetic is equal in floats too
+    return Estimate(*(round(value * terms.month_hours, 6) for value in dataclasses.astuple(found)))
 
 
 def fewest(keeps: Callable[[int], bool], low: int, most: int) -> int:
@@ -209,9 +212,9 @@ def keeps_objective(demand: Demand, draws: Draws, waits: Floats, slo: Slo) -> bo
     shape = (services, blocks)
     asked = np.bincount(cell[judged], minlength=services * blocks).reshape(shape)
     kept = np.bincount(cell[judged & within], minlength=services * blocks).reshape(shape)
-    small = np.bincount(demand.owner, minlength=services) < certainty.MIN_JUDGED
+    large = certainty.large(demand)
     asked, kept = (
-        np.vstack([table[~small], table[small].sum(axis=0), table.sum(axis=0)])
+        np.vstack([table[large], table[~large].sum(axis=0), table.sum(axis=0)])
         for table in (asked, kept)
     )
     # who keeps it always need not be drawn for
@@ -223,19 +226,11 @@ def surely(draws: Draws, asked: Integers, kept: Integers, target: float) -> bool
     """Tell whether the lower bound of each row's share reaches the target; rows are (n, blocks)."""
     chunk = 1000  # rows at a time, to bound the memory
     for first in range(0, len(asked), chunk):
-        drawn = asked[first : first + chunk] @ draws.weights.T
-        good = kept[first : first + chunk] @ draws.weights.T
-        shares = np.divide(good, drawn, out=np.full(drawn.shape, np.nan), where=drawn > 0)
-        bounds = [_lower(row) for row in shares]
-        if min(bounds) < target:
+        rows = slice(first, first + chunk)
+        over, under = kept[rows].astype(np.float64), asked[rows].astype(np.float64)
+        if any(share.low < target for share in certainty.ratios(draws, over, under)):
             return False
     return True
-
-
-def _lower(shares: Floats) -> float:
-    """Lower end of the interval of resampled shares; 1 where nobody was ever drawn."""
-    drawn = shares[~np.isnan(shares)]
-    return float(np.quantile(drawn, certainty.INTERVAL[0])) if len(drawn) else 1.0
 
 
 def kept(draws: Draws, rows: Integers, within: npt.NDArray[np.bool_], target: float) -> bool:
@@ -253,10 +248,11 @@ def judged(option: Option, demand: Demand, draws: Draws, terms: Terms) -> Option
     everyone = demand.judged
     within = terms.slo.within(option.waits)
     keeps = keeps_objective(demand, draws, option.waits, terms.slo)
+    share = certainty.share(draws, everyone, within)
     return dataclasses.replace(
         option,
         meets_slo=keeps and option.gpus <= terms.max_gpus,
         asked=everyone,
-        attainment=float(within[everyone].mean()),
-        attainment_ci=certainty.interval(certainty.shares(draws, everyone, within)),
+        attainment=share.value,
+        attainment_ci=(share.low, share.high),
     )

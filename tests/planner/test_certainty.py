@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from lightmeter.replay import Floats
 from planner import certainty
-from planner.certainty import Draws
+from planner.certainty import Draws, Estimate
 from planner.demand import Demand
 from support.plans import demand_of, draws_of
 from support.rows import DAY, every, row
@@ -73,9 +75,47 @@ def test_last_request_in_last_block() -> None:
     assert 11 == found.block[-1]
 
 
-def test_interval() -> None:
-    """The interval holds the central 95 %."""
-    assert (25.0, 975.0) == certainty.interval(np.arange(1001.0))
+def test_same_days() -> None:
+    """Where every day is like the other the interval is the value, to the last digit."""
+    draws = draws_of(demand_of(every(HOUR, 240), days=10))
+
+    assert Estimate(2.5, 2.5, 2.5, 0.0) == certainty.ratio(
+        draws, np.full(10, 5.0), np.full(10, 2.0)
+    )
+
+
+def test_one_bad_day() -> None:
+    """A bad day makes the interval wide, most so on the bad side; more days make it narrower."""
+    bad = np.array([100.0] * 29 + [40.0])
+    month = draws_of(demand_of(every(HOUR, 720), days=30))
+    four = draws_of(demand_of(every(HOUR, 2880), days=120))
+    found = certainty.ratio(month, bad, np.full(30, 100.0))
+    longer = certainty.ratio(four, np.tile(bad, 4), np.full(120, 100.0))
+
+    assert found.value == longer.value == 0.98
+    assert found.low <= longer.low <= 0.98 <= longer.high <= found.high
+    assert found.value - longer.low > longer.high - found.value
+    assert longer.error == pytest.approx(found.error / 2, rel=0.03)
+
+
+def test_paired_difference() -> None:
+    """What two options have in common does not blur their difference."""
+    rng = np.random.default_rng(1)
+    draws = draws_of(demand_of(every(HOUR, 720), days=30))
+    one, hours = rng.lognormal(3, 1, 30), np.full(30, 24.0)
+
+    assert certainty.ratio(draws, (one + 1) - one, hours).low == pytest.approx(1 / 24)
+    assert certainty.ratio(draws, one, hours).error > 1 / 24
+
+
+def test_days_to_decide() -> None:
+    """As many days as bring the end of the interval to zero: half as wide takes four times as many."""
+    draws = draws_of(demand_of(every(HOUR, 240), days=10))
+
+    assert 40.0 == certainty.days_to_decide(draws, Estimate(1.0, -1.0, 3.0, 1.0))
+    assert 90.0 == certainty.days_to_decide(draws, Estimate(-1.0, -2.0, 2.0, 1.0))
+    assert certainty.days_to_decide(draws, Estimate(0.0, -1.0, 1.0, 0.5)) is None
+    assert certainty.days_to_decide(draws, Estimate(0.01, -1.0, 1.0, 0.5)) is None
 
 
 def two_blocks(weights: list[list[float]]) -> Draws:
@@ -83,28 +123,25 @@ def two_blocks(weights: list[list[float]]) -> Draws:
     return Draws(np.array([0, 0, 1]), np.array([0.0, 1.0, 2.0]), np.array(weights), 1.0)
 
 
-def test_shares() -> None:
-    """A resample counts a block as often as it was drawn; none of the asked for gives no share."""
-    draws = two_blocks([[1, 1], [2, 0], [0, 2]])
-    everyone, kept = np.ones(3, dtype=np.bool_), np.array([True, False, True])
-    first = np.array([True, True, False])
+def test_share() -> None:
+    """The share kept is of all that were asked for, and its interval stays between 0 and 1."""
+    draws = draws_of(demand_of(every(HOUR, 240), days=10))
+    everyone, kept = np.ones(240, dtype=np.bool_), np.arange(240) % 7 > 0
+    found = certainty.share(draws, everyone, kept)
 
-    assert [2 / 3, 1 / 2, 1.0] == certainty.shares(draws, everyone, kept).tolist()
-    assert [0.5, 0.5, None] == [
-        None if np.isnan(share) else share for share in certainty.shares(draws, first, kept)
-    ]
+    assert kept.mean() == pytest.approx(found.value)
+    assert 0 <= found.low < found.value < found.high <= 1
+    assert Estimate(1.0, 1.0, 1.0, 0.0) == certainty.share(draws, ~everyone, kept)
 
 
 def test_lower_bound() -> None:
-    """The bound is the low end of what the resamples say, leaving out those that say nothing."""
+    """All kept is surely all, none surely none; nobody asked is nobody let down."""
     draws = two_blocks([[1, 1], [2, 0], [0, 2]] * 100)
-    everyone, kept = np.ones(3, dtype=np.bool_), np.array([True, False, True])
+    everyone = np.ones(3, dtype=np.bool_)
 
-    assert 0.5 == certainty.lower_bound(draws, everyone, kept)
-    assert 1.0 == certainty.lower_bound(draws, np.array([False, False, True]), kept)
     assert 1.0 == certainty.lower_bound(draws, everyone, everyone)
     assert 0.0 == certainty.lower_bound(draws, everyone, ~everyone)
-    assert 1.0 == certainty.lower_bound(draws, ~everyone, ~everyone)  # nobody was let down
+    assert 1.0 == certainty.lower_bound(draws, ~everyone, ~everyone)
 
 
 def test_days_not_requests() -> None:
@@ -119,25 +156,47 @@ def test_days_not_requests() -> None:
     assert certainty.lower_bound(draws, everyone, heaped) < 0.90
 
 
-def covered(rng: np.random.Generator, level: float) -> bool:
-    """Tell whether the interval of one made-up month holds the true share."""
-    per_day = rng.beta(8 * level, 8 * (1 - level), 30)  # days differ, far more than requests do
-    kept = rng.random((30, 50)) < per_day[:, None]
-    block = np.repeat(np.arange(30), 50)
-    weights = rng.multinomial(30, np.full(30, 1 / 30), size=200).astype(np.float64)
-    draws = Draws(block, np.linspace(0.0, 30 * DAY, 31), weights, DAY)
-    shares: Floats = certainty.shares(draws, np.ones(1500, dtype=np.bool_), kept.ravel())
-    low, high = certainty.interval(shares)
-    return low <= level <= high
+Sample = tuple[Floats, Floats]
+"""What is above and below the line, by day."""
 
 
-def test_coverage() -> None:
-    """The interval of a month of uneven days holds the true share about 95 times in 100."""
-    rng = np.random.default_rng(8)
-    hits = sum(covered(rng, 0.7) for _ in range(400))
+def attainment(rng: np.random.Generator, days: int) -> Sample:
+    """95 of 100 in the long run; days differ, far more than requests do, and in their load."""
+    asked = rng.poisson(rng.gamma(8, 25, days)).astype(np.float64)
+    late = rng.binomial(asked.astype(np.int64), rng.beta(0.5, 9.5, days))
+    return asked - late, asked
 
-    # 30 blocks cost the percentile method a few points; 400 months are good for 1.3 points
-    assert 0.89 * 400 <= hits <= 0.985 * 400
+
+def sparse(rng: np.random.Generator, days: int) -> Sample:
+    """A service that is asked for on every other day, some twenty times."""
+    asked = np.where(rng.permutation(days) < days // 2, 1 + rng.geometric(0.05, days), 0.0)
+    late = rng.binomial(asked.astype(np.int64), rng.beta(0.5, 9.5, days))
+    return asked - late, asked
+
+
+def billed(rng: np.random.Generator, days: int) -> Sample:
+    """24 hours a day in the long run; some days take many times as many."""
+    return 24 * rng.lognormal(-0.18, 0.6, days), np.ones(days)
+
+
+def difference(rng: np.random.Generator, days: int) -> Sample:
+    """Two options that follow the same load, one GPU-hour apart in the long run."""
+    load = rng.gamma(4, 5, days)
+    return 0.25 * load - 4 + rng.normal(0, 2, days), np.ones(days)
+
+
+@pytest.mark.parametrize(
+    ("kind", "truth"), [(attainment, 0.95), (sparse, 0.95), (billed, 24.0), (difference, 1.0)]
+)
+def test_coverage(kind: Callable[[np.random.Generator, int], Sample], truth: float) -> None:
+    """The interval of a month holds the truth about 95 times in 100."""
+    rng, days, months = np.random.default_rng(3), 30, 1000
+    weights = rng.multinomial(days, np.full(days, 1 / days), size=400).astype(np.float64)
+    draws = Draws(np.zeros(0, dtype=np.int64), np.arange(days + 1.0), weights, 1.0)
+    found = [certainty.ratio(draws, *kind(rng, days)) for _ in range(months)]
+
+    hits = sum(one.low <= truth <= one.high for one in found) / months
+    assert 0.92 <= hits <= 0.98
 
 
 def test_groups() -> None:
@@ -146,6 +205,18 @@ def test_groups() -> None:
     found = certainty.groups(demand_of(usage))
 
     assert [[1], [0, 2]] == [group.tolist() for group in found]
+
+
+def test_rarely_used() -> None:
+    """A service whose requests all came on four days is judged with the small ones."""
+    rare = [one for day in range(4) for one in every(60, 100, service="rare", first=DAY * day)]
+    often = [one for day in range(5) for one in every(60, 100, service="often", first=DAY * day)]
+    found = certainty.groups(demand_of([*rare, *often], days=10))
+
+    assert [[0], [1]] == [group.tolist() for group in found]
+    assert [["often"], ["rare"]] == [
+        [sorted({"rare", "often"})[i] for i in group] for group in found
+    ]
 
 
 def test_no_small_services() -> None:

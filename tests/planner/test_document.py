@@ -192,7 +192,7 @@ def test_evidence() -> None:
         "notes"
     ]
     assert "2026-10-01T00:00:00+00:00" == found["first"]
-    assert (199 * HOUR / 2 + 20, 200) == (found["span_seconds"], found["resamples"])
+    assert (199 * HOUR / 2 + 20, 1000) == (found["span_seconds"], found["resamples"])
 
 
 def test_part_of_a_month() -> None:

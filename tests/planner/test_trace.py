@@ -42,8 +42,9 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plan(history: Path) -> dict[str, Any]:
     """Plan it for a p95 wait of 30 s."""
     ran = lightmeter(
-        "plan", "--history", history, "--slo", "p95_wait=30s", "--out", "report", cwd=history.parent
-    )
+        "plan", "--history", history, "--slo", "p95_wait=30s", "--keep-ramp-up", "--out", "report",
+        cwd=history.parent,
+    )  # fmt: skip
     assert (0, "") == (ran.code, ran.err)
     found: dict[str, Any] = json.loads((history.parent / "report" / "plan.json").read_text())
     return found

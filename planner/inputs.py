@@ -1,0 +1,137 @@
+"""What a plan rests on that nobody measured on this history: each with its range and source. Pure.
+
+An input is a row of `INPUTS`: how to read its value, how to plan with another one, over what range
+it is swept, and which options mind. An option of a new kind is swept as soon as its ``minds`` are
+listed here; a new input as soon as it has a row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from planner.certainty import Draws
+from planner.demand import Demand
+from planner.options import Option, OptionKind, Sharing, Terms
+
+
+Case = tuple[Demand, Draws, Terms]
+"""What an option is made from."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input, its unit, the range it is swept over and where that comes from.
+
+    ``now`` is the value in use, ``put`` the case with another value, ``minds`` whether an option
+    depends on it, ``breaks`` what is said of the value above which an option misses the objective.
+    """
+
+    key: str
+    what: str
+    unit: str
+    low: float
+    high: float
+    source: str
+    now: Callable[[Terms], float]
+    put: Callable[[Case, float], Case]
+    minds: Callable[[Option], bool]
+    breaks: str
+
+
+def _loaded(case: Case, load: float) -> Case:
+    """Let the same requests come in less time: bursts get denser too, the cautious choice."""
+    demand, draws, terms = case
+    demand = dataclasses.replace(
+        demand,
+        end=demand.start + (demand.end - demand.start) / load,
+        arrivals=demand.arrivals / load,
+    )
+    draws = dataclasses.replace(draws, edges=draws.edges / load)
+    return demand, draws, terms
+
+
+def _slower(case: Case, times: float) -> Case:
+    """Let each request take this many times as long."""
+    demand, draws, terms = case
+    return dataclasses.replace(demand, seconds=demand.seconds * times), draws, terms
+
+
+def _term(name: str) -> Callable[[Case, float], Case]:
+    def put(case: Case, value: float) -> Case:
+        demand, draws, terms = case
+        return demand, draws, dataclasses.replace(terms, **{name: value})
+
+    return put
+
+
+def _starting(case: Case, seconds: float) -> Case:
+    """Let every service take this long to start, whatever is known of it."""
+    demand, draws, terms = case
+    known = tuple(dataclasses.replace(one, start_seconds=None) for one in terms.known)
+    return demand, draws, dataclasses.replace(terms, start_seconds=seconds, known=known)
+
+
+def _always(_: Option) -> bool:
+    return True
+
+
+def _swaps(option: Option) -> bool:
+    return option.sharing is Sharing.SWAP
+
+
+def _starts(option: Option) -> bool:
+    return option.kind in {OptionKind.ON_DEMAND, OptionKind.HYBRID}
+
+
+INPUTS = (
+    Input(
+        key="load",
+        what="load",
+        unit="times today's",
+        low=0.5,
+        high=2.0,
+        source="half to twice: a guess at what a month may bring; the forecast says more where there is one",
+        now=lambda _: 1.0,
+        put=_loaded,
+        minds=_always,
+        breaks="load, times today's; above it these GPUs miss the objective",
+    ),
+    Input(
+        key="gpu_seconds",
+        what="GPU time of a request",
+        unit="times that of the history",
+        low=0.5,
+        high=2.0,
+        source="not measured on the planned GPU: half to twice the speed of the one in the history; 'lightmeter load' measures it",
+        now=lambda _: 1.0,
+        put=_slower,
+        minds=_always,
+        breaks="GPU time of a request, times that of the history; above it these GPUs miss the objective",
+    ),
+    Input(
+        key="swap_seconds",
+        what="time to swap a model",
+        unit="seconds",
+        low=1.3,
+        high=79.4,
+        source="shortest and longest base-model load of GenTD26",
+        now=lambda terms: terms.swap_seconds,
+        put=_term("swap_seconds"),
+        minds=_swaps,
+        breaks="seconds to swap a model; above it this pool misses the objective",
+    ),
+    Input(
+        key="start_seconds",
+        what="time to start a GPU",
+        unit="seconds",
+        low=30.0,
+        high=600.0,
+        source="a published case states 2 to 4 minutes; half a minute where image and weights are kept nearby, ten where they are fetched",
+        now=lambda terms: terms.start_seconds,
+        put=_starting,
+        minds=_starts,
+        breaks="seconds to start a GPU; above it on-demand misses the objective",
+    ),
+)
