@@ -141,8 +141,7 @@ def _view(database: duckdb.DuckDBPyConnection, source: Source) -> str:
         database.register(f"part_{number}", table)
     parts = [f"from part_{number}" for number in range(len(stored))]
     if source.files:
-        names = ", ".join("'" + str(path).replace("'", "''") + "'" for path in source.files)
-        parts.append(f"from read_parquet([{names}], union_by_name = true, hive_partitioning = false)")  # fmt: skip
+        parts.append(f"from read_parquet({_listed(source.files)}, union_by_name = true, hive_partitioning = false)")  # fmt: skip
     database.register("nothing", USAGE.empty_table())
     every = " union all by name ".join(["select * from nothing", *parts])
     stars = "u.feedback"
@@ -156,6 +155,10 @@ def _view(database: duckdb.DuckDBPyConnection, source: Source) -> str:
         f"create temp view usage as select epoch_us(u.arrived_at) as arrived_us, {taken}, {stars} as feedback "  # noqa: S608  (names of ours, and paths in quotes)
         f"from ({every}) u {joined} where {_within(source)}"
     )
+
+
+def _listed(files: Sequence[Path]) -> str:
+    return "[" + ", ".join("'" + str(path).replace("'", "''") + "'" for path in files) + "]"
 
 
 def _within(source: Source) -> str:
@@ -214,3 +217,51 @@ def counts(table: pa.Table, column: str, weight: str = "requests") -> list[tuple
 def only_known_words(table: pa.Table) -> bool:
     """Tell whether no row has a word outside its column's vocabulary."""
     return not pc.any(pc.greater(table["strange"], 0)).as_py()
+
+
+_IDS = "(select request_id, filename, file_row_number as place from read_parquet({names}, union_by_name = true, hive_partitioning = false, filename = true, file_row_number = true))"
+_LATER = """
+with ids as {ids},
+twice as (select request_id from ids group by 1 having count(*) > 1),
+numbered as (select ids.*, row_number() over (partition by request_id order by filename, place) as nth from ids semi join twice using (request_id))
+select filename, place, request_id from numbered where nth > 1
+"""
+
+
+def _later(files: Sequence[Path]) -> list[tuple[str, int, str]]:
+    """List file, place in it and id of every row whose request is there before."""
+    import duckdb
+
+    if not files:
+        return []
+    with _database() as database:
+        try:
+            query = _LATER.format(ids=_IDS.format(names=_listed(files)))
+            return database.execute(query).fetchall()
+        except duckdb.Error as error:
+            raise HistoryError(f"the ids cannot be held against each other: {' '.join(str(error).split())[:300]}") from error  # fmt: skip
+
+
+def repeated(files: Sequence[Path]) -> dict[Path, tuple[int, str]]:
+    """Count the rows of each file whose request is there before, with an id; others are left out.
+
+    Before is in the order of file names, and then of rows.
+
+    Raises:
+        HistoryError: a file is unreadable.
+    """
+    found: dict[Path, tuple[int, str]] = {}
+    for name, _, request in sorted(_later(files)):
+        count, example = found.get(Path(name), (0, request))
+        found[Path(name)] = count + 1, example
+    return found
+
+
+def firsts(path: Path, files: Sequence[Path], rows_there: int) -> list[bool]:
+    """Tell of each row of a file whether its request is there for the first time.
+
+    Raises:
+        HistoryError: a file is unreadable.
+    """
+    later = {place for name, place, _ in _later(files) if Path(name) == path}
+    return [place not in later for place in range(rows_there)]

@@ -16,7 +16,7 @@ from typing import Any
 
 from lightmeter import lines
 from lightmeter.errors import HistoryError, explain
-from lightmeter.lines import LineFile
+from lightmeter.lines import LineFile, Lines
 from lightmeter.rows import INTEGERS, in_utc
 
 
@@ -86,7 +86,7 @@ def ratings(history: Path) -> Ratings:
         if late.torn and not lines.is_live(path):
             found.notes.append(f"{path}: the last rating was cut short by a crash and is left out")
         for number, values in late.values:
-            rating = _from_json(values, f"{path.name} line {number}")
+            rating = from_json(values, f"{path.name} line {number}")
             known = found.newest.get(rating.request_id)
             if known is None or known.at <= rating.at:
                 found.newest[rating.request_id] = rating
@@ -102,7 +102,24 @@ def _as_json(rating: Rating) -> dict[str, Any]:
     }
 
 
-def _from_json(values: dict[str, Any], where: str) -> Rating:
+def of_file(path: Path) -> Lines:
+    """Read one late file, whose every line must be a rating.
+
+    Raises:
+        HistoryError: it is unreadable, or a line before the last is no rating.
+    """
+    found = lines.read(path, "a rating")
+    for number, values in found.values:
+        from_json(values, f"{path.name} line {number}")
+    return found
+
+
+def from_json(values: dict[str, Any], where: str) -> Rating:
+    """Build a rating from a line of a late file.
+
+    Raises:
+        HistoryError: it is none.
+    """
     try:
         at = in_utc(datetime.fromisoformat(values["at"]))
         name, score, tags = values["request_id"], values["score"], tuple(values.get("tags", ()))

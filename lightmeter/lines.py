@@ -93,10 +93,15 @@ def read(path: Path, what: str) -> Lines:
     except OSError as error:
         raise HistoryError(f"file {str(path)!r} {explain(error)}") from error
     torn = bool(found.pop())
-    return Lines([(n, _parse(line, path, n, what)) for n, line in enumerate(found, 1)], torn)
+    return Lines([(n, parse(line, path, n, what)) for n, line in enumerate(found, 1)], torn)
 
 
-def _parse(line: bytes, path: Path, number: int, what: str) -> dict[str, Any]:
+def parse(line: bytes, path: Path, number: int, what: str) -> dict[str, Any]:
+    """Read one whole line; ``what`` says in an error what it should be.
+
+    Raises:
+        HistoryError: it is no JSON object.
+    """
     where = f"{path.name} line {number}"
     try:
         values = json.loads(line)

@@ -25,6 +25,8 @@ from lightmeter.tables import SCHEMA, fitted, validated
 VERSION = 2
 """1: columns could be missing; 2: the version is in the file, and each page has a checksum."""
 VERSION_KEY = b"lightmeter.history.schema"
+ROW_GROUP = 100_000
+"""Rows that are lost together where a file is damaged."""
 
 
 def write(table: pa.Table, path: Path) -> None:
@@ -38,7 +40,9 @@ def write(table: pa.Table, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
-            pq.write_table(marked, file, compression="zstd", write_page_checksum=True)
+            pq.write_table(
+                marked, file, compression="zstd", write_page_checksum=True, row_group_size=ROW_GROUP
+            )
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -104,7 +108,13 @@ def _in_bounds(name: str, found: pq.Statistics | None) -> bool:
     return bool(found.has_min_max and least <= found.min and found.max <= most)
 
 
-def look(path: Path, at: Callable[[pq.ParquetFile], Any], *, checksums: bool = False) -> Any:
+def look(
+    path: Path,
+    at: Callable[[pq.ParquetFile], Any],
+    *,
+    checksums: bool = False,
+    any_version: bool = False,
+) -> Any:
     """Open a file and return what ``at`` finds in it.
 
     Raises:
@@ -112,7 +122,8 @@ def look(path: Path, at: Callable[[pq.ParquetFile], Any], *, checksums: bool = F
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=checksums) as file:
-            check_version(file.schema_arrow.metadata, name_of(path))
+            if not any_version:
+                check_version(file.schema_arrow.metadata, name_of(path))
             return at(file)
     except (OSError, pa.ArrowInvalid) as error:
         known = isinstance(error, OSError) and error.errno

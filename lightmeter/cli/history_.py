@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lightmeter.cli import demand_
+from lightmeter.cli import demand_, verify_
 from lightmeter.cli.options import as_json
 from lightmeter.cli.steps import Tell, steps
 
@@ -23,7 +23,8 @@ def command() -> None:
     """Import and look at usage history."""
 
 
-command.add_command(demand_.command)
+for _more in (demand_.command, verify_.verify, verify_.repair):
+    command.add_command(_more)
 
 PROMETHEUS = "prometheus"
 FORMATS = ("gentd26", "csv", "azure-llm", "katz", "diffusiondb", PROMETHEUS)
