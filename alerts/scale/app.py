@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -40,8 +40,14 @@ class Instruments:
             for metric in (catalog.DESIRED_REPLICAS, catalog.READY_REPLICAS, catalog.STARTING_REPLICAS, catalog.SIGNAL_AGE)
         )  # fmt: skip
         self._decisions = Counter(catalog.DECISIONS.name, catalog.DECISIONS.help, catalog.DECISIONS.labels, registry=registry)  # fmt: skip
+        start = catalog.COLD_START
+        self._starts = Histogram(start.name, start.help, start.labels, buckets=start.buckets, registry=registry).labels(target)  # fmt: skip
         for action, term in itertools.product(catalog.ACTIONS, catalog.Term):
             self._decisions.labels(target, action, term)
+
+    def started(self, seconds: float) -> None:
+        """Count a replica that is ready so long after it was ordered."""
+        self._starts.observe(seconds)
 
     def decided(self, record: dict[str, Any], seen: Observations) -> None:
         """Count one; what could not be seen is not told, never 0."""

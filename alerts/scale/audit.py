@@ -26,6 +26,7 @@ KEPT = 8
 """Files: the one that is written and those before it, 128 MiB in all; a line takes about 2 KiB, so
 ten days of a decision every 15 seconds."""
 RESULT_CHARACTERS = 120
+_TAIL = 1 << 20
 
 
 class Audit:
@@ -124,6 +125,22 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
         raise InputError(f"decisions {str(path)!r} {explain(error)}") from error
 
 
+def newest(folder: Path, target: str) -> dict[str, Any] | None:
+    """Find the last decision on a target, among those of the last MiB."""
+    for path in (folder / NAME, folder / "decisions.1.jsonl"):
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - _TAIL))
+                lines = file.read().splitlines()
+        except OSError:
+            continue
+        records = (_parsed(line) for line in reversed(lines))
+        found = next((one for one in records if one and one.get("target") == target), None)
+        if found:
+            return found
+    return None
+
+
 def _padded(record: Mapping[str, Any], length: int | None = None) -> bytes:
     text = json.dumps(record, separators=(",", ":"), ensure_ascii=True)
     return text.ljust((length or len(text) + RESULT_CHARACTERS + 1) - 1).encode() + b"\n"
@@ -137,7 +154,7 @@ def _put(file: int, line: bytes, at: int) -> None:
 def _whole(file: int) -> int:
     """Find the end of the last whole line; what a kill left behind it is written over."""
     size = os.fstat(file).st_size
-    tail = os.pread(file, min(size, 1 << 20), max(0, size - (1 << 20)))
+    tail = os.pread(file, min(size, _TAIL), max(0, size - _TAIL))
     end = size - len(tail) + tail.rfind(b"\n") + 1
     os.ftruncate(file, end)
     return end

@@ -6,8 +6,31 @@ import contextlib
 import fcntl
 import os
 from pathlib import Path
+from typing import Protocol
 
 from lightmeter.errors import InputError, explain
+
+
+class Writer(Protocol):
+    """The right to act, which one of several scalers has."""
+
+    @property
+    def held(self) -> bool:
+        """Say whether it is ours now."""
+        ...
+
+    @property
+    def holder(self) -> str:
+        """Name who has it."""
+        ...
+
+    def take(self) -> bool:
+        """Try to get or keep it; say whether it is ours."""
+        ...
+
+    def close(self) -> None:
+        """Give it back."""
+        ...
 
 
 class Lease:
@@ -36,7 +59,8 @@ class Lease:
     def holder(self) -> str:
         """Name the process that has it."""
         with contextlib.suppress(OSError):
-            return os.pread(self._file, 32, 0).decode(errors="replace").strip() or "nobody"
+            number = os.pread(self._file, 32, 0).decode(errors="replace").strip()
+            return f"process {number}" if number else "nobody"
         return "nobody"
 
     def close(self) -> None:

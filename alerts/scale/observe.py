@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import httpx
 
 from alerts.promql import grown, rate, series, share, total
+from alerts.scale.spread import scv
 from lightmeter import catalog
 from lightmeter.catalog import GpuTime, LoadPhase, Outcome, Stage, WorkerState
 from lightmeter.errors import ServerError
@@ -47,14 +48,21 @@ class Windows(NamedTuple):
 WINDOWS = Windows()
 
 
-def questions(service: str, wait: float, windows: Windows = WINDOWS) -> dict[str, str]:
-    """Say which expression gives each reading of `Observations`; ``wait`` in seconds."""
+def questions(
+    service: str, wait: float, windows: Windows = WINDOWS, *, target: str = ""
+) -> dict[str, str]:
+    """Say which expression gives each reading of `Observations`; ``wait`` in seconds.
+
+    ``service_scv`` comes from a vector, the histogram's buckets; all others are one number.
+    """
     by, of = "service", {"service": service}
     bound = next((b for b in catalog.STAGE_DURATION.buckets if b >= wait), catalog.STAGE_DURATION.buckets[-1])  # fmt: skip
     asked = series(catalog.REQUESTS, **of, not_outcome=Outcome.INVALID)
     served = series(catalog.REQUESTS, **of, outcome=(Outcome.OK, Outcome.ANOMALOUS))
     useful = series(catalog.GPU_SECONDS, **of, kind=GpuTime.USEFUL)
     starts = series(catalog.MODEL_LOAD, "_count", **of, phase=LoadPhase.WEIGHTS)
+    loads = grown(by, series(catalog.MODEL_LOAD, "_sum", **of), "1d")
+    begun = (grown("target", series(catalog.COLD_START, part, target=target), "1d") for part in ("_sum", "_count"))  # fmt: skip
     queued = {**of, "stage": Stage.QUEUE}
     waited = grown(by, series(catalog.STAGE_DURATION, "_count", **queued), "2d")
     in_time = grown(by, series(catalog.STAGE_DURATION, "_bucket", **queued, le=f"{bound:g}"), "2d")
@@ -68,7 +76,8 @@ def questions(service: str, wait: float, windows: Windows = WINDOWS) -> dict[str
         "rate_long": rate(by, asked, f"{windows.long:.0f}s"),
         "active_users": total(by, series(catalog.ACTIVE_USERS, **of)),
         "service_seconds": share(rate(by, useful, "1h"), rate(by, served, "1h")),
-        "cold_start_seconds": share(grown(by, series(catalog.MODEL_LOAD, "_sum", **of), "1d"), grown(by, starts, "1d")),
+        "service_scv": grown("le", series(catalog.STAGE_DURATION, "_bucket", **of, stage=Stage.DENOISE), "1h"),
+        "cold_start_seconds": f"{share(*begun)}\nor on ()\n{share(loads, grown(by, starts, '1d'))}",
         "violation_ratio": f"1 - {share(in_time, waited)}",
         "latency_seconds": share(*(rate(by, one, "5m") for one in latency)),
         "busy": total(by, series(catalog.WORKERS, **of, state=WorkerState.BUSY)),
@@ -79,11 +88,14 @@ def questions(service: str, wait: float, windows: Windows = WINDOWS) -> dict[str
 class Prometheus:
     """Asks a Prometheus, or whatever speaks its API, about one service."""
 
-    def __init__(self, url: str, service: str, wait: float, *, bearer: str = "", windows: Windows = WINDOWS) -> None:  # fmt: skip
+    def __init__(self, url: str, service: str, wait: float, *, bearer: str = "", windows: Windows = WINDOWS, target: str = "") -> None:  # fmt: skip
         headers = {"authorization": f"Bearer {bearer}"} if bearer else {}
         self._name = without_password(url)
         self._url, self._headers = url, headers
-        self._questions = questions(service, wait, windows)
+        self._trust = httpx.create_ssl_context(
+            trust_env=False
+        )  # reading it takes longer than a look
+        self._questions = questions(service, wait, windows, target=target)
         self._fresh = f"time() - max(timestamp({series(catalog.IN_FLIGHT, service=service)}))"
         self._silent = False
 
@@ -91,7 +103,7 @@ class Prometheus:
         """Ask everything at once; a Prometheus that does not answer has seen nothing."""
         asked = {**self._questions, "age": self._fresh}
         with self._client() as client, ThreadPoolExecutor(ONCE) as threads:
-            values = threads.map(lambda expr: _ask(client, expr), asked.values())
+            values = threads.map(lambda name: _READ.get(name, _value)(_ask(client, asked[name])), asked)  # fmt: skip
             found = dict(zip(asked, values, strict=True))
         age = found.pop("age")
         self._tell(silent=all(value is None for value in found.values()))
@@ -99,7 +111,11 @@ class Prometheus:
 
     def _client(self) -> httpx.Client:
         return httpx.Client(
-            base_url=self._url, headers=self._headers, timeout=SECONDS, trust_env=False
+            base_url=self._url,
+            headers=self._headers,
+            timeout=SECONDS,
+            trust_env=False,
+            verify=self._trust,
         )
 
     def _tell(self, *, silent: bool) -> None:
@@ -120,19 +136,34 @@ class Prometheus:
             raise ServerError(f"Prometheus at {self._name} cannot be reached: {error}") from error
 
 
-def _ask(client: httpx.Client, expr: str) -> float | None:
+Answer = list[tuple[Mapping[str, str], float]]
+"""Series: their labels and values."""
+
+
+def _ask(client: httpx.Client, expr: str) -> Answer:
     try:
-        answer = client.get("/api/v1/query", params={"query": expr})
-        return _value(answer.raise_for_status().json())
+        answer = client.get("/api/v1/query", params={"query": expr}).raise_for_status().json()
+        result = answer["data"]["result"]
+        return [(one["metric"], float(one["value"][1])) for one in result]
     except (httpx.HTTPError, ValueError, KeyError, TypeError, IndexError) as error:
         _log.debug("%s: %s", expr, error)
-        return None
+        return []
 
 
-def _value(answer: Mapping[str, Any]) -> float | None:
+def _value(answer: Answer) -> float | None:
     """Read one number; more than one series is a question that was not meant."""
-    result = answer["data"]["result"]
-    if len(result) != 1:
+    if len(answer) != 1:
         return None
-    value = float(result[0]["value"][1])
+    value = answer[0][1]
     return value if math.isfinite(value) else None
+
+
+def _spread(answer: Answer) -> float | None:
+    """Read how service times vary from a histogram's buckets."""
+    try:
+        return scv({float(labels["le"]): value for labels, value in answer if math.isfinite(value)})
+    except (KeyError, ValueError):
+        return None
+
+
+_READ: dict[str, Callable[[Answer], float | None]] = {"service_scv": _spread}

@@ -1,4 +1,8 @@
-"""The loop: look, decide, write down, act. One step is a function of what is seen and remembered."""
+"""The loop: look, decide, write down, act. One step is a function of what is seen and remembered.
+
+Two threads: one looks every so often, however long that takes; the other decides on what was seen
+last, as soon as there is something new to decide on, an alert too.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +11,29 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from alerts.levels import Level
+from alerts.scale.alerted import Alerted
 from alerts.scale.audit import Audit
-from alerts.scale.fleet import Target
-from alerts.scale.lease import Lease
+from alerts.scale.fleet import Fleet, Target
+from alerts.scale.lease import Writer
 from alerts.scale.observe import Source
-from lightmeter import catalog
-from lightmeter.catalog import Scaling
+from alerts.scale.starts import Starts
 from lightmeter.errors import AuditError, TargetError
 from lightmeter.scaling.decide import decide
 from lightmeter.scaling.decision import Decision
 from lightmeter.scaling.signals import Observations
-from lightmeter.scaling.state import Settings, State, fresh
+from lightmeter.scaling.state import Settings, State, adopt, fresh, shifted
 
 
 _log = logging.getLogger(__name__)
 Mode = Literal["advisory", "act"]
 ADVISORY = "advisory: nothing was done"
-LEAST_SECONDS = 0.5
-"""Between two looks, however much is told."""
+LEAST_SECONDS = 0.01
+"""Between two decisions, however much is told; what comes meanwhile is decided on together."""
+JUMP_SECONDS = 2.0
+"""A clock that goes further than this from one that never jumps has been set."""
 
 
 class Watcher(Protocol):
@@ -38,66 +44,114 @@ class Watcher(Protocol):
         ...
 
 
+class _Look(NamedTuple):
+    """What was seen, and when by a clock that never jumps."""
+
+    seen: Observations
+    fleet: Fleet | None
+    at: float
+
+
 @dataclass
 class Scaler:
-    """Scales one target. `step` is called by the loop, `hold` and `freeze` by requests."""
+    """Scales one target. `run` is its life; `hold` and `freeze` are called by requests."""
 
     target: Target
     source: Source
     audit: Audit
-    lease: Lease
+    lease: Writer
     settings: Settings
     mode: Mode
     watcher: Watcher
     clock: Callable[[], float]
     """Unix seconds."""
-    _levels: tuple[Level, ...] = ()
-    _floors: dict[str, int] = field(default_factory=dict)
-    """By fingerprint of an alert that raises: the replicas that it asks for."""
+    steady: Callable[[], float] | None = None
+    """Seconds that never jump, of the clock that the alerts' levels go by; else ``clock``."""
+    remembered: State | None = None
+    """What was known before a restart."""
+    starts: Starts | None = None
+    """Where the target tells who is ready."""
+    started: Callable[[float], None] = lambda _: None
+    """Hears how long each start took, seconds."""
+    _alerts: Alerted = field(default_factory=Alerted)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.state: State = fresh(self.settings)
+        known = self.remembered
+        self.state: State = adopt(known, self.settings) if known else fresh(self.settings)
+        self._steady = self.steady or self.clock
+        self._apart = self.clock() - self._steady()
+        self._last: _Look | None = None
         self._wake = threading.Event()
         self.failures = 0
-        """Looks that failed in a way that nobody thought of."""
+        """Looks and decisions that failed in a way that nobody thought of."""
 
     def hold(self, levels: tuple[Level, ...]) -> None:
-        """Take over the alerts that hold now; where they are others than before, look at once."""
+        """Take over the alerts that hold now; where they are others than before, decide at once."""
         with self._lock:
-            before, self._levels = {level.fingerprint for level in self._levels}, levels
-        if before != {level.fingerprint for level in levels}:
+            others = self._alerts.hold(levels)
+        if others:
             self._wake.set()
 
     def freeze(self, until: float | None) -> None:
         """Leave everything as it is until a moment, Unix seconds; None ends that."""
         with self._lock:
+            self._heed_jumps()
             self.state = self.state._replace(frozen_until=until)
         self._wake.set()
 
     def run(self, interval: float, stop: threading.Event) -> None:
-        """Step every so many seconds, and soon after somebody told something, until ``stop``."""
+        """Look every so many seconds and decide on what is new, until ``stop`` and `end`."""
+        looking = threading.Thread(target=self._keep_looking, args=(interval, stop), name="looks")
+        looking.start()
         while not stop.is_set():
-            try:
-                self.step()
-            except Exception:  # noqa: BLE001  (the edge of a thread: one look is lost, the next is taken)
-                self.failures += 1
-                _log.exception("a look failed; nothing is scaled by it")
-            stop.wait(LEAST_SECONDS)
-            self._wake.wait(max(0.0, interval - LEAST_SECONDS))
+            self._wake.wait()
             self._wake.clear()
+            if not stop.is_set():
+                self._try(self.decide)
+            stop.wait(LEAST_SECONDS)
+        looking.join()
 
     def end(self) -> None:
         """Wake the loop up for its end."""
         self._wake.set()
 
+    def _keep_looking(self, interval: float, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self._try(self.look)
+            self._wake.set()  # also where nothing could be seen: readings are older now
+            stop.wait(interval)
+
+    def _try(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception:  # noqa: BLE001  (the edge of a thread: this one is lost, the next is taken)
+            self.failures += 1
+            _log.exception("a look failed; nothing is scaled by it")
+
     def step(self) -> dict[str, Any] | None:
-        """Look, decide, write down and act; return the record, or None where another one scales."""
+        """Look and decide; return the record, or None where another one scales."""
+        self.look()
+        return self.decide()
+
+    def look(self) -> None:
+        """Take the readings, unless another one scales; the target itself knows best how many replicas there are."""
         if not self.lease.take():
-            _log.info("process %s scales this target; waiting", self.lease.holder)
-            return None
-        seen = self._look()
+            _log.info("%s scales this target; waiting", self.lease.holder)
+            self._last = None
+            return
+        seen, fleet = self.source.look(), self._fleet()
         with self._lock:
+            self._last = _Look(self._measured(seen, fleet), fleet, self._steady())
+
+    def decide(self) -> dict[str, Any] | None:
+        """Decide on the last readings, write it down and act; return the record, or None where there are none."""
+        last = self._last
+        if last is None or not self.lease.held:
+            return None
+        with self._lock:
+            self._heed_jumps()
+            seen = self._now(last)
             decision = decide(self.state, seen, self.clock())
             self.state = decision.after
         record = decision.record(self.target.name, mode=self.mode)
@@ -123,36 +177,60 @@ class Scaler:
         if self.mode == "advisory":
             return ADVISORY
         try:
-            return self.target.scale(decision.to)
+            said = self.target.scale(decision.to)
         except TargetError as error:
             _log.warning("%s", error)
             return f"failed: {error}"
+        self._ordered(decision)
+        return said
 
-    def _look(self) -> Observations:
-        """Take the readings; the target itself knows best how many replicas there are."""
-        seen = self.source.look()
+    def _ordered(self, decision: Decision) -> None:
+        """Take the fleet for what it will be, until it is looked at again."""
+        with self._lock:
+            if self.starts:
+                self.starts.order(self._steady(), decision.current, decision.to)
+            if self._last and self._last.fleet:
+                ready = min(self._last.fleet.ready, decision.to) if self.starts else decision.to
+                fleet = self._last.fleet._replace(ready=ready, starting=decision.to - ready)
+                self._last = self._last._replace(fleet=fleet)
+
+    def _fleet(self) -> Fleet | None:
         try:
-            fleet = self.target.fleet()
+            return self.target.fleet()
         except TargetError as error:
             _log.warning("%s", error)
-            ages = {**seen.ages, "ready": math.inf, "starting": math.inf}
-            return seen._replace(ready=None, starting=None, ages=ages)
-        ages = {**seen.ages, "ready": 0.0, "starting": 0.0}
-        seen = seen._replace(ready=float(fleet.ready), starting=float(fleet.starting), ages=ages)
-        if fleet.in_flight is not None and seen.in_flight is not None:
-            seen = seen._replace(in_flight=max(seen.in_flight, float(fleet.in_flight)))
-        return self._with_alerts(seen, fleet.all)
+            return None
 
-    def _with_alerts(self, seen: Observations, standing: int) -> Observations:
-        """Let alerts speak: some raise a floor by one, others say that what is seen is not all."""
-        now = self.clock()
-        with self._lock:
-            holding = [level for level in self._levels if now < level.until]
-        raising = {level.fingerprint for level in holding if level.labels.get(catalog.SCALING_LABEL) == Scaling.RAISE}  # fmt: skip
-        self._floors = {key: self._floors.get(key, standing + 1) for key in raising}
-        if self._floors:
-            seen = seen._replace(burn_floor=float(max(self._floors.values())))
-        if any(level.labels.get(catalog.SCALING_LABEL) == Scaling.FREEZE for level in holding):
-            ages = {**seen.ages, **dict.fromkeys(("in_flight", "queued", "rate_short", "rate_long"), math.inf)}  # fmt: skip
-            seen = seen._replace(ages=ages)
-        return seen
+    def _measured(self, seen: Observations, fleet: Fleet | None) -> Observations:
+        """Add how long a start takes, where that was seen."""
+        if self.starts is None or fleet is None:
+            return seen
+        for seconds in self.starts.look(self._steady(), fleet):
+            self.started(seconds)
+        mean = self.starts.mean
+        if mean is None:
+            return seen
+        return seen._replace(cold_start_seconds=mean, ages={**seen.ages, "cold_start_seconds": 0.0})
+
+    def _now(self, last: _Look) -> Observations:
+        """Say what is known now: the last readings, as old as they are, and the alerts."""
+        seen, elapsed = last.seen, max(0.0, self._steady() - last.at)
+        known = {name for name in seen._fields[:-1] if getattr(seen, name) is not None} | {*seen.ages}  # fmt: skip
+        ages = {name: seen.ages.get(name, 0.0) + elapsed for name in sorted(known)}
+        if last.fleet is None:
+            ages |= {"ready": math.inf, "starting": math.inf}
+            return self._alerts.seen(seen._replace(ready=None, starting=None, ages=ages), self.state.target or 0, self._steady())  # fmt: skip
+        ages |= {"ready": elapsed, "starting": elapsed}
+        ready, starting, at_hand = last.fleet
+        seen = seen._replace(ready=float(ready), starting=float(starting), ages=ages)
+        if at_hand is not None and seen.in_flight is not None:
+            seen = seen._replace(in_flight=max(seen.in_flight, float(at_hand)))
+        return self._alerts.seen(seen, last.fleet.all, self._steady())
+
+    def _heed_jumps(self) -> None:
+        """Move what is remembered with a clock that was set, so that nothing expires by that."""
+        apart = self.clock() - self._steady()
+        if abs(apart - self._apart) > JUMP_SECONDS:
+            _log.warning("the clock was set by %+.0f s; holds go on as if it were not", apart - self._apart)  # fmt: skip
+            self.state = shifted(self.state, apart - self._apart)
+            self._apart = apart

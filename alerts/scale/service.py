@@ -19,8 +19,10 @@ from alerts.scale import targets, tls
 from alerts.scale.app import Instruments, create_app
 from alerts.scale.audit import Audit
 from alerts.scale.lease import Lease
+from alerts.scale.memory import recall
 from alerts.scale.observe import Prometheus, Windows
 from alerts.scale.scaler import Scaler
+from alerts.scale.starts import Starts
 from alerts.scale.watch import Latest, Several
 from alerts.webhook import Webhook
 from lightmeter.errors import SettingError, explain, port_error
@@ -38,10 +40,16 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
     """
     _need_token(settings)
     registry, folder = CollectorRegistry(), settings.data / "scale"
-    source = Prometheus(settings.prometheus, settings.service, settings.wait, bearer=_secret(settings.bearer_file), windows=Windows(settings.short_window, settings.long_window))  # fmt: skip
     target = targets.parse(settings.target, _secret(settings.secret_file))
+    source = Prometheus(settings.prometheus, settings.service, settings.wait, bearer=_secret(settings.bearer_file), windows=Windows(settings.short_window, settings.long_window), target=target.name)  # fmt: skip
     certificates = tls.files(settings)
     latest = Latest(max(settings.max_age, 3 * settings.interval))
+    steady = _steady()
+    known = recall(folder, target.name, time.time())
+    counted = not isinstance(target, targets.Remembered)
+    if isinstance(target, targets.Remembered):
+        target.asked = known.standing
+    instruments = Instruments(registry, target.name)
     scaler = Scaler(
         target=target,
         source=source,
@@ -49,11 +57,15 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
         lease=Lease(folder),
         settings=wanted(settings),
         mode="act" if settings.act else "advisory",
-        watcher=Several(Instruments(registry, target.name), latest),
+        watcher=Several(instruments, latest),
         clock=time.time,
+        steady=steady,
+        remembered=known.state,
+        starts=Starts() if counted else None,
+        started=instruments.started,
     )
     bounds = Bounds(age_seconds=Routing().scaler.lapse_seconds)
-    webhook = Webhook(scaler, bounds=bounds, token_file=settings.token_file, registry=registry, certificates=settings.client_ca_file is not None)  # fmt: skip
+    webhook = Webhook(scaler, bounds=bounds, token_file=settings.token_file, registry=registry, clock=steady, certificates=settings.client_ca_file is not None)  # fmt: skip
     app = create_app(scaler, webhook, registry, time.time)
     secured = (lambda *_: certificates.context()) if certificates else None
     server = _Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="off", ws="none", http=tls.Protocol, ssl_context_factory=secured))  # fmt: skip
@@ -124,6 +136,12 @@ def wanted(settings: Scale) -> Settings:
         stale_hold=settings.stale_hold,
         safe_floor=settings.safe_floor,
     )
+
+
+def _steady() -> Callable[[], float]:
+    """Make a clock that tells Unix seconds, and goes on evenly where the machine's is set."""
+    apart = time.time() - time.monotonic()
+    return lambda: time.monotonic() + apart
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -38,15 +38,15 @@ class Remembered:
 
     def __init__(self, name: str, begin: int = 0) -> None:
         self.name = name
-        self._asked = begin
+        self.asked = begin
 
     def fleet(self) -> Fleet:
         """Say what was asked for last."""
-        return Fleet(self._asked, 0)
+        return Fleet(self.asked, 0)
 
     def scale(self, to: int) -> str:
         """Remember it."""
-        self._asked = to
+        self.asked = to
         return "remembered"
 
 

@@ -109,6 +109,21 @@ def adopt(state: State, settings: Settings) -> State:
     )
 
 
+def shifted(state: State, seconds: float) -> State:
+    """Move all that is remembered in time: after a jump of the clock no more has passed than has."""
+
+    def moved(moment: float | None) -> float | None:
+        return None if moment is None else moment + seconds
+
+    return state._replace(
+        idle_since=tuple(map(moved, state.idle_since)),
+        boots=tuple(boot + seconds for boot in state.boots),
+        looked_at=moved(state.looked_at),
+        stale_since=moved(state.stale_since),
+        frozen_until=moved(state.frozen_until),
+    )
+
+
 def lateness(settings: Settings, cold_start: float) -> float:
     """Share of the time of a start in which those who come wait too long: 1 - wait / start."""
     return max(0.05, 1 - settings.wait / cold_start) if cold_start > 0 else 0.05

@@ -93,7 +93,8 @@ def test_no_reading(api: Api, case: str) -> None:
         case _:
             api.value = "many"
 
-    assert {None} == {getattr(look(api), name) for name in NEEDED}
+    seen = look(api)
+    assert {None} == {getattr(seen, name) for name in NEEDED}
 
 
 def test_old(api: Api) -> None:
@@ -113,10 +114,21 @@ def test_ageless(api: Api) -> None:
 def test_down() -> None:
     """A Prometheus that is not there has seen nothing; at the start that is an error."""
     source = Prometheus("http://127.0.0.1:9", "shop", 30.0)
+    seen = source.look()
 
-    assert {None} == {getattr(source.look(), name) for name in NEEDED}
+    assert {None} == {getattr(seen, name) for name in NEEDED}
     with pytest.raises(ServerError, match="cannot be reached"):
         source.check()
+
+
+def test_spread(api: Api) -> None:
+    """How service times vary comes from the buckets of an hour; it is not known from one number."""
+    api.value = "30"
+    assert None is look(api).service_scv
+    counts = {"1": 0, "2": 50, "4": 100, "+Inf": 100}
+    api.result = [{"metric": {"le": bound}, "value": [0, str(count)]} for bound, count in counts.items()]  # fmt: skip
+
+    assert pytest.approx(5 / 3 * math.log(2) - 1) == look(api).service_scv
 
 
 def test_questions() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,8 @@ from lightmeter.scaling.decide import decide
 from lightmeter.scaling.decision import inputs
 from lightmeter.scaling.signals import Observations
 from support.clock import Clock
-from support.scaling import BUSY, CALM, Refusing, scaler
+from support.scaling import BUSY, CALM, Notes, Refusing, Script, scaler
+from support.server import eventually
 
 
 NOTHING = Observations(None, None, None, None, None, None)
@@ -221,14 +223,18 @@ def test_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 
     class Broken:
         def look(self) -> Observations:
-            if next(looks) == 1:
+            if next(looks, 3) == 1:
                 raise ZeroDivisionError
-            stop.set()
             return BUSY
 
+    class Stopping(Notes):
+        def decided(self, record: dict[str, Any], seen: Observations) -> None:
+            super().decided(record, seen)
+            stop.set()
+
     one = scaler(tmp_path, [])
-    one.source = Broken()
-    one.run(0.0, stop)
+    one.source, one.watcher = Broken(), Stopping()
+    one.run(0.05, stop)
 
     assert ["up"] == [record["action"] for record in read(tmp_path)]
     assert "a look failed" in caplog.text
@@ -245,3 +251,73 @@ def test_clock_jump(tmp_path: Path) -> None:
         record = one.step()
         assert record is not None
         assert record["to"] >= record["from"]
+
+
+def told(folder: Path, clock: Clock, **more: Any) -> tuple[Any, Any]:
+    """Look once, and begin to wait for alerts; return the scaler and what stops it."""
+    one = scaler(folder, [CALM], clock=clock, **more)
+    one.step()
+    return one, one.audit.last
+
+
+def test_alert_without_look(tmp_path: Path) -> None:
+    """An alert is decided on at once, on what was seen last, as old as it is by then."""
+    clock = Clock(1_700_000_000.0)
+    one, records = told(tmp_path, clock)
+    one.source = Script([])
+    clock.now += 7.0
+    one.hold((level(Scaling.RAISE),))
+    record = one.decide()
+
+    assert record is not None
+    assert (1, str(Term.BURN_RATE)) == (record["to"], record["chosen_term"])
+    assert {7.0} == {record["observed"][name]["age_seconds"] for name in ("in_flight", "ready", "rate_long")}  # fmt: skip
+    one.hold((level(Scaling.RAISE), level(Scaling.RAISE, "b" * 16)))
+    again = one.decide()
+    assert again is not None
+    assert (1, 2) == (again["from"], again["to"])
+    assert 3 == len(records)
+
+
+def test_alert_while_old(tmp_path: Path) -> None:
+    """Readings that grew old since the last look take nothing away; an alert still raises."""
+    clock = Clock(1_700_000_000.0)
+    one = scaler(tmp_path, [BUSY], clock=clock)
+    before = one.step()
+    clock.now += 3600
+    held = one.decide()
+    one.hold((level(Scaling.RAISE),))
+    raised = one.decide()
+
+    assert before is not None
+    assert held is not None
+    assert raised is not None
+    assert str(Term.STALE) in held["votes"]
+    assert before["to"] == held["to"] == raised["to"] - 1
+
+
+def test_slow_look(tmp_path: Path) -> None:
+    """A Prometheus that takes its time keeps no alert waiting."""
+    looked, stop, go_on = threading.Event(), threading.Event(), threading.Event()
+
+    class Slow(Script):
+        def look(self) -> Observations:
+            if looked.is_set():
+                go_on.wait(30)
+            looked.set()
+            return super().look()
+
+    one = scaler(tmp_path, [])
+    one.source = Slow([CALM])
+    running = threading.Thread(target=one.run, args=(0.0, stop))
+    running.start()
+    assert eventually(lambda: len(one.audit.last) == 1)
+    one.hold((level(Scaling.RAISE),))
+    assert eventually(lambda: len(one.audit.last) == 2)
+    raised = one.audit.last[-1]
+    stop.set()
+    go_on.set()
+    one.end()
+    running.join()
+
+    assert (1, str(Term.BURN_RATE)) == (raised["to"], raised["chosen_term"])

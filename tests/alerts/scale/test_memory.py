@@ -1,0 +1,138 @@
+"""What a scaler still knows after a restart, and when the clock is set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from alerts.scale.audit import read
+from alerts.scale.memory import Memory, recall
+from alerts.scale.scaler import Scaler
+from alerts.scale.targets import Remembered
+from lightmeter.catalog import Term
+from lightmeter.scaling.decide import decide
+from lightmeter.scaling.decision import inputs
+from lightmeter.scaling.signals import Observations
+from support.clock import Clock
+from support.scaling import BUSY, CALM, scaler
+
+
+BEGIN = 1_700_000_000.0
+NOTHING = Observations(None, None, None, None, None, None)
+
+
+def again(folder: Path, before: Scaler, clock: Clock, *seen: Observations) -> Scaler:
+    """Begin anew where another one ended."""
+    before.audit.close()
+    before.lease.close()
+    known = recall(folder, "null", clock())
+    one = scaler(folder, seen, clock=clock)
+    one.target = Remembered("null", known.standing)
+    return Scaler(
+        target=one.target, source=one.source, audit=one.audit, lease=one.lease,
+        settings=one.settings, mode="act", watcher=one.watcher, clock=clock, remembered=known.state,
+    )  # fmt: skip
+
+
+def test_hold(tmp_path: Path) -> None:
+    """Replicas that were used a moment before a restart are kept as long as without it."""
+    clock = Clock(BEGIN)
+    one = scaler(tmp_path, [BUSY, CALM], clock=clock)
+    one.step()
+    clock.now += 15
+    before = one.step()
+    clock.now += 15
+    after = again(tmp_path, one, clock, CALM).step()
+
+    assert before is not None
+    assert after is not None
+    assert after["to"] == after["from"] == before["to"] > 1
+    assert str(Term.HOLD) == after["chosen_term"]
+
+
+def test_brake(tmp_path: Path) -> None:
+    """The brake outlives a restart, and ends when it was to end."""
+    clock = Clock(BEGIN)
+    one = scaler(tmp_path, [BUSY], clock=clock)
+    one.freeze(clock.now + 600)
+    one.step()
+    clock.now += 300
+    other = again(tmp_path, one, clock, BUSY)
+    held = other.step()
+    clock.now += 301
+    freed = other.step()
+
+    assert held is not None
+    assert freed is not None
+    assert ("freeze", "up") == (held["action"], freed["action"])
+
+
+def test_blind(tmp_path: Path) -> None:
+    """A scaler that begins without readings keeps what was asked for before, not the least."""
+    clock = Clock(BEGIN)
+    one = scaler(tmp_path, [BUSY], clock=clock)
+    before = one.step()
+    after = again(tmp_path, one, clock, NOTHING).step()
+
+    assert before is not None
+    assert after is not None
+    assert before["to"] == after["to"] > 0
+
+
+def test_no_result(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A decision whose result nobody knows is named, not taken for done, and wanted again."""
+    clock = Clock(BEGIN)
+    one = scaler(tmp_path, [BUSY], clock=clock)
+    one._act = lambda _: 1 / 0  # type: ignore[assignment, return-value]  # ended between the two
+    with pytest.raises(ZeroDivisionError):
+        one.step()
+    other = again(tmp_path, one, clock, BUSY)
+    repeated = other.step()
+    lost, done = read(tmp_path)
+
+    assert (None, "remembered") == (lost["result"], done["result"])
+    assert repeated is not None
+    assert (lost["from"], lost["to"]) == (repeated["from"], repeated["to"])
+    assert f"decision {lost['id']} (up from 0 to {lost['to']}) has no result" in caplog.text
+
+
+def test_nothing_known(tmp_path: Path) -> None:
+    """An empty folder, another target's decisions, and lines of another version are nothing to go by."""
+    assert Memory() == recall(tmp_path / "none", "null", BEGIN)
+    one = scaler(tmp_path, [BUSY])
+    one.step()
+    assert Memory() == recall(tmp_path, "pool", BEGIN)
+    with (tmp_path / "decisions.jsonl").open("a") as file:
+        file.write('{"id": "x", "target": "null", "state": {}}\n')
+    assert Memory() == recall(tmp_path, "null", BEGIN)
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, -7200.0, 7200.0, 30 * 86_400.0])
+def test_clock_set(tmp_path: Path, jump: float) -> None:
+    """Holds, the brake and the time without readings last as long on a clock that is set as on one that is not."""
+    actions = []
+    for by in (0.0, jump):
+        wall, steady = Clock(BEGIN), Clock(0.0)
+        folder = tmp_path / str(by)
+        one = scaler(folder, [BUSY, *[CALM] * 20, *[NOTHING] * 80], clock=wall, safe_floor=3)
+        one.steady = one._steady = steady
+        one._apart = wall() - steady()
+        found = []
+        for look in range(100):
+            record = one.step()
+            assert record is not None
+            found.append((record["action"], record["to"], record["chosen_term"]))
+            wall.now += 15
+            steady.now += 15
+            if look in (5, 50):
+                wall.now += by
+            if look == 90:
+                one.freeze(wall.now + 60)
+        actions.append(found)
+        for record in read(folder):
+            assert record["to"] == decide(*inputs(record)).to
+
+    assert actions[0] == actions[1]
+    assert {"up", "down", "hold", "freeze"} == {action for action, _, _ in actions[0]}
+    assert {str(Term.SAFE_FLOOR), str(Term.HOLD)} <= {term for _, _, term in actions[0]}
