@@ -58,12 +58,9 @@ def _slower(case: Case, times: float) -> Case:
     return dataclasses.replace(demand, seconds=demand.seconds * times), draws, terms
 
 
-def _term(name: str) -> Callable[[Case, float], Case]:
-    def put(case: Case, value: float) -> Case:
-        demand, draws, terms = case
-        return demand, draws, dataclasses.replace(terms, **{name: value})
-
-    return put
+def _swapping(case: Case, seconds: float) -> Case:
+    demand, draws, terms = case
+    return demand, draws, dataclasses.replace(terms, swap_seconds=seconds)
 
 
 def _starting(case: Case, seconds: float) -> Case:
@@ -118,7 +115,7 @@ INPUTS = (
         high=79.4,
         source="shortest and longest base-model load of GenTD26",
         now=lambda terms: terms.swap_seconds,
-        put=_term("swap_seconds"),
+        put=_swapping,
         minds=_swaps,
         breaks="seconds to swap a model; above it this pool misses the objective",
     ),

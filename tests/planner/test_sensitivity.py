@@ -17,6 +17,11 @@ def alternating(count: int = 400) -> list[UsageRow]:
     return [row(900.0 * k, 10.0, service="ab"[k % 2]) for k in range(count)]
 
 
+def swept_plan(usage: list[UsageRow], **settings: Any) -> dict[str, Any]:
+    """Plan, trying five values of each input."""
+    return plans.document(usage, **({"sweep_points": 5} | settings))
+
+
 def block(found: dict[str, Any], key: str) -> dict[str, Any]:
     """Return the sweep of one input."""
     return next(entry for entry in found["sensitivity"] if key == entry["input"])
@@ -38,7 +43,7 @@ def test_inputs() -> None:
 @pytest.mark.parametrize("key", ["load", "gpu_seconds", "swap_seconds", "start_seconds"])
 def test_swept(key: str) -> None:
     """Each input is swept over its whole range, the value in use among the others."""
-    found = block(plans.document(alternating(), slo="p95_wait=30s"), key)
+    found = block(swept_plan(alternating(), slo="p95_wait=30s"), key)
     tried = [point["at"] for point in found["points"]]
 
     assert tried == sorted(tried)
@@ -49,7 +54,7 @@ def test_swept(key: str) -> None:
 
 def test_flip_of_a_swap() -> None:
     """A pool that swaps for every request keeps 30 s as long as a swap takes no longer."""
-    found = plans.document(alternating(), slo="p95_wait=30s", swap_seconds=5.0)
+    found = swept_plan(alternating(), slo="p95_wait=30s", swap_seconds=5.0)
     swept = block(found, "swap_seconds")
     [flip] = swept["flips"]
 
@@ -65,14 +70,14 @@ def test_flip_of_a_swap() -> None:
 
 def test_indifferent() -> None:
     """An input that no option depends on, and one whose value changes nothing, flips nothing."""
-    alone = plans.document(every(900.0, 400), slo="p95_wait=30s")
+    alone = swept_plan(every(900.0, 400), slo="p95_wait=30s")
 
     assert [] == block(alone, "load")["flips"]
 
 
 def test_prices() -> None:
     """Each pair of options has the ratio of prices at which they cost the same; exactly."""
-    found = plans.document(alternating(), slo="p95_wait=30s")
+    found = swept_plan(alternating(), slo="p95_wait=30s")
     costs = {option["name"]: option["monthly_cost"] for option in found["options"]}
     pairs = block(found, "price")["breaks_even"]
 
@@ -83,13 +88,13 @@ def test_prices() -> None:
 
 def test_no_advice() -> None:
     """Without advice there is nothing that could flip, and nothing is tried for long."""
-    found = plans.document(every(60, 60))
+    found = swept_plan(every(60, 60))
 
     assert ["price"] == [entry["input"] for entry in found["sensitivity"]]
 
 
 def test_not_swept() -> None:
     """Zero points sweep nothing: for histories that take long to replay."""
-    found = plans.document(every(900.0, 96 * 8, first=DAY), sweep_points=0)
+    found = swept_plan(every(900.0, 96 * 8, first=DAY), sweep_points=0)
 
     assert ["price"] == [entry["input"] for entry in found["sensitivity"]]

@@ -79,7 +79,11 @@ def option(
 
 
 def document(usage: Iterable[UsageRow] | pd.DataFrame, **settings: Any) -> dict[str, Any]:
-    """Plan rows with the built-in prices, as ``lightmeter plan`` does; ``month`` may be named."""
+    """Plan rows with the built-in prices, as ``lightmeter plan`` does; ``month`` may be named.
+
+    Inputs are not swept unless ``sweep_points`` says so.
+    """
+    settings = {"sweep_points": 0} | settings
     month = settings.pop("month", None)
     frame = usage if isinstance(usage, pd.DataFrame) else rows.frame(usage)
     extent = frame["arrived_at"].min(), frame["arrived_at"].max()
