@@ -45,6 +45,41 @@ puts the five boards into the folder `Lightmeter`, and with `--prometheus URL` a
 | a board that is provisioned from files | kept, `--force` or not: Grafana lets nobody change those |
 
 Which revision was published stands at the end of a board's description, so edits are recognised whoever publishes. A write names the revision that was read, so nobody's edit of the same moment is lost. A board that was moved stays where it was moved to. `--dry-run` writes nothing and shows every difference; `--json` tells it to programs. A Grafana that has given up `/api` for boards (13 deprecates it) is asked through `/apis`.
+
+## Without Grafana: the live page
+
+`lightmeter dashboards serve` shows the same JSON in a browser, over any Prometheus; whoever has [localprom](localprom.md) mounts it over that. Everything comes from that one address and nothing from elsewhere, so it works where there is no way out.
+
+```console
+$ lightmeter dashboards serve --prometheus http://prometheus:9090 --port 9091
+```
+
+| address | what is there |
+|---|---|
+| `/` | pictures, latency, GPUs, quality, money and alerts, each explained in a sentence |
+| `/d/lightmeter-overview` and the others | a board; `viewPanel`, `from`, `to`, `refresh` and `var-service` in the address mean what they mean to Grafana, so the links of [alerts](alerts.md) work |
+| `/alerts` | what fires, what may soon, what is watched; each with its first step, its runbook and its panel |
+| `/runbook` | the runbook, an anchor for each alert, in any case |
+| `/decisions` | the [scaler](scaling.md)'s last decisions with their reasons (`--scaler`); they are marks over all panels as well |
+| `/report/` | the [cost report](planner.md) (`--report`), as soon as there is one |
+| `/api/v1/...` | the questions of Prometheus's API, passed on; nothing that writes is |
+
+- A panel with nothing to draw says which of these it is: nobody sends its metric, the choice leaves no series over, or nothing happened.
+- Drag over a chart to look closer. A name in the legend shows that line alone; with Ctrl it hides it. `i` says what a panel shows, what is normal and what to do; `▦` gives the chart as a table. All keys are listed by `?`, and may be switched off there.
+- Dots on latency panels are requests; a click opens the trace if `--trace-url` says where traces are shown.
+- It is dark or light as the system is, or as the button ◐ says.
+- It listens on this machine only and asks nobody who they are: whoever reaches it can read all metrics. In front of others put a proxy that asks. The token for Prometheus (`--bearer-file`) stays in this process.
+- Charts are [uPlot](https://github.com/leeoniya/uPlot)'s, which comes with the package uplot-python.
+
+In a program, `dashboards.live.app.create_app` takes whatever answers Prometheus's API as an ASGI application and gives one that has the page in front:
+
+```python
+from dashboards.live.app import Beside, create_app
+from lightmeter.localprom.engine import Engine, Plan
+
+engine = Engine(Plan(), said=print)
+app = create_app(engine.app(), Beside(scrape_seconds=5.0))
+```
 """
 
 

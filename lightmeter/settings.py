@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from lightmeter.held import Held
 from lightmeter.section import Port, Section
+from lightmeter.settings_dashboards import Dashboards
 from lightmeter.settings_export import Export
 from lightmeter.settings_grafana import Grafana
 from lightmeter.settings_load import Load
@@ -246,6 +247,7 @@ SECTIONS: dict[str, type[Section]] = {
     "export": Export,
     "scale": Scale,
     "grafana": Grafana,
+    "dashboards": Dashboards,
     "plan": Plan,
     "log": Log,
 }

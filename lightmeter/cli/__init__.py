@@ -23,7 +23,7 @@ COMMANDS: dict[str, str] = {
     "explain": "One scaling decision in words.",
     "replay": "Scaling decisions made again from what was seen.",
     "rules": "Alerting and recording rules: make them, check them.",
-    "dashboards": "Dashboards for Grafana: make them, check them.",
+    "dashboards": "Dashboards: for Grafana, checked, published; and shown without it.",
     "history": "Import and look at usage history.",
     "simulate": "Scaling policies replayed on a trace or on usage history.",
     "plan": "The cost report: dedicated, shared or on-demand GPUs.",

@@ -1,20 +1,23 @@
-"""``lightmeter dashboards generate``, ``check`` and ``publish``."""
+"""``lightmeter dashboards generate``, ``check``, ``publish`` and ``serve``."""
 
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import click
 
 from lightmeter.cli.dashboards_publish_ import publish
-from lightmeter.cli.options import as_json
+from lightmeter.cli.options import as_json, settings_options, settle
 from lightmeter.cli.written import put
+from lightmeter.settings_dashboards import Dashboards
 
 
 @click.group("dashboards")
 def command() -> None:
-    """Dashboards for Grafana: make them, check them, publish them."""
+    """Dashboards: make them for Grafana, check them, publish them; show them without Grafana."""
 
 
 command.add_command(publish)
@@ -92,3 +95,27 @@ def check(files: tuple[Path, ...], *, as_json: bool) -> int:
             click.echo(f"{name}: {row['where']} {row['says']} ({row['rule']})")
     click.echo(f"{count} findings in {len(boards)} dashboards")
     return int(count > 0)
+
+
+@command.command("serve")
+@settings_options(Dashboards)
+@click.pass_context
+def serve(ctx: click.Context, /, **options: Any) -> None:
+    """Show the boards, alerts and decisions in a browser, without Grafana.
+
+    The page asks any Prometheus through this process and loads nothing from elsewhere, so it works
+    without a way to the internet. `lightmeter up` serves the same page over its own metrics.
+
+    \b
+    Examples:
+      lightmeter dashboards serve --prometheus http://prometheus:9090 --port 9091
+      lightmeter dashboards serve --prometheus https://thanos.example --bearer-file token --scaler http://127.0.0.1:9402
+    """
+    from dashboards.live import serve as live
+
+    live.serve(settle(ctx, Dashboards, options), click.echo, runbook=runbook_text())
+
+
+def runbook_text() -> str:
+    """Read the runbook of our own alerts, as Markdown: one room's words for another's page."""
+    return resources.files("alerts").joinpath("runbook.md").read_text("utf-8")
