@@ -30,6 +30,38 @@ class Plan(Section):
         ge=0,
         le=86_400,
     )
+    wake_seconds: float | None = Field(
+        6.0,
+        description="Shared pool with sleeping models: time to wake one whose weights are in the host's memory; the slow end of what vLLM publishes of its sleep mode.",
+        ge=0,
+        le=86_400,
+    )
+    services: Path | None = Field(
+        None,
+        description="A TOML file of what is known of the services besides their history: memory, speeds, interference, starts, objectives.",
+    )
+    other_skus: str = Field(
+        "",
+        description="Further rows of the price table that services may be put on, with commas between; in one currency.",
+    )
+    discount: float = Field(
+        0.0,
+        description="Share off the price of a GPU that is rented around the clock; providers' committed-use contracts give 0.3 to 0.55.",
+        ge=0,
+        lt=1,
+    )
+    headroom: float = Field(
+        0.1,
+        description="Share of a GPU's memory that is kept free where services share it.",
+        ge=0,
+        lt=1,
+    )
+    interference: float = Field(
+        0.095,
+        description="Share of a GPU's speed that is lost while two or more services work on it at once: measure yours with 'lightmeter load', 0 to 0.2 is usual. The default is the loss that the first founding article states for five pods on a card.",
+        ge=0,
+        lt=1,
+    )
     max_gpus: int = Field(512, description="Most GPUs that an option may use.", ge=1, le=10_000)
     resamples: int = Field(
         1000, description="Bootstrap resamples behind each interval.", ge=20, le=10_000

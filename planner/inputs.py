@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from planner.certainty import Draws
 from planner.demand import Demand
@@ -58,9 +59,13 @@ def _slower(case: Case, times: float) -> Case:
     return dataclasses.replace(demand, seconds=demand.seconds * times), draws, terms
 
 
-def _swapping(case: Case, seconds: float) -> Case:
-    demand, draws, terms = case
-    return demand, draws, dataclasses.replace(terms, swap_seconds=seconds)
+def _term(name: str) -> Callable[[Case, float], Case]:
+    def put(case: Case, value: float) -> Case:
+        demand, draws, terms = case
+        changed: dict[str, Any] = {name: value}
+        return demand, draws, dataclasses.replace(terms, **changed)
+
+    return put
 
 
 def _starting(case: Case, seconds: float) -> Case:
@@ -76,6 +81,10 @@ def _always(_: Option) -> bool:
 
 def _swaps(option: Option) -> bool:
     return option.sharing is Sharing.SWAP
+
+
+def _sleeps(option: Option) -> bool:
+    return option.sharing is Sharing.SLEEP
 
 
 def _starts(option: Option) -> bool:
@@ -115,9 +124,21 @@ INPUTS = (
         high=79.4,
         source="shortest and longest base-model load of GenTD26",
         now=lambda terms: terms.swap_seconds,
-        put=_swapping,
+        put=_term("swap_seconds"),
         minds=_swaps,
         breaks="seconds to swap a model; above it this pool misses the objective",
+    ),
+    Input(
+        key="wake_seconds",
+        what="time to wake a model",
+        unit="seconds",
+        low=0.1,
+        high=22.7,
+        source="vLLM publishes 0.1 to 6 s for its sleep mode, https://blog.vllm.ai/2025/10/26/sleep-mode.html; the longest is that of a load",
+        now=lambda terms: terms.wake_seconds or 0.1,
+        put=_term("wake_seconds"),
+        minds=_sleeps,
+        breaks="seconds to wake a model; above it this pool misses the objective",
     ),
     Input(
         key="start_seconds",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from lightmeter.errors import PlanError
+from lightmeter.errors import PlanError, PriceError
 from lightmeter.settings_plan import Plan
 from lightmeter.units import (
     HOURS_PER_MONTH,
@@ -19,7 +19,7 @@ from lightmeter.units import (
     show_duration,
     show_ratio,
 )
-from planner import certainty, document, sensitivity, slo, steady
+from planner import certainty, document, sensitivity, services, slo, steady
 from planner import options as ways
 from planner.certainty import DAY
 from planner.demand import Demand, Window, from_frame, month_window
@@ -27,6 +27,7 @@ from planner.limits import breaking_points
 from planner.options import Terms
 from planner.prices import Price, pick
 from planner.recommend import recommend
+from planner.services import with_known
 
 
 Tell = Callable[[str], None]
@@ -58,9 +59,15 @@ def make(
         start_seconds=settings.start_seconds,
         swap_seconds=settings.swap_seconds,
         max_gpus=settings.max_gpus,
+        wake_seconds=settings.wake_seconds,
+        discount=settings.discount,
+        headroom=settings.headroom,
+        interference=settings.interference,
+        others=_others(prices, settings),
     )
     frame, window, skipped = _steady(frame, window, settings)
     demand = from_frame(frame, window)
+    demand, terms, notes = with_known(demand, terms, services.load(settings.services))
     _check_fit(demand, terms)
     draws = certainty.draw(demand, resamples=settings.resamples, seed=settings.seed)
     families = []
@@ -88,7 +95,12 @@ def make(
         advice=advice,
         generated_from={
             **generated_from,
-            "notes": [*generated_from.get("notes", ()), *skipped, *_notes(demand, terms, month)],
+            "notes": [
+                *generated_from.get("notes", ()),
+                *skipped,
+                *notes,
+                *_notes(demand, terms, month),
+            ],
         },
         month=month,
     ) | {"sensitivity": swept}
@@ -118,6 +130,23 @@ def _steady(
     rest = frame[frame["arrived_at"] >= begin]
     note = f"{counted(len(frame) - len(rest), 'request')} before {begin:%Y-%m-%d} are left out: days with less than {show_ratio(steady.RAMP_SHARE)} of the usual work; --keep-ramp-up counts them"
     return rest, (begin.to_pydatetime(), window[1]), [note]
+
+
+def _others(prices: Mapping[str, Price], settings: Plan) -> tuple[Price, ...]:
+    """Pick the further SKUs.
+
+    Raises:
+        PriceError: one is unknown, or of another currency.
+    """
+    main = pick(prices, settings.sku)
+    names = dict.fromkeys(name.strip() for name in settings.other_skus.split(","))
+    found = tuple(pick(prices, name) for name in names if name and name != settings.sku)
+    for price in found:
+        if price.currency != main.currency:
+            raise PriceError(
+                f"SKU {price.sku!r} is in {price.currency} and {main.sku!r} in {main.currency}; a plan has one currency"
+            )
+    return found
 
 
 def _month_hours(month: str | None) -> float:

@@ -140,7 +140,7 @@ class _Case:
         """Price ratios at which another option costs the same; exact, as cost is hours times price."""
         return tuple(
             Flip(
-                f"price of a GPU-hour, {self.options[best].kind} over {self.options[index].kind}; above it the latter is cheaper",
+                f"price of a GPU-hour, {self.name(best)} over {self.name(index)}; above it the latter is cheaper",
                 round(self.hours(index) / self.hours(best), 6),
             )
             for index in self.meeting

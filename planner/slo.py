@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightmeter.errors import PlanError, SettingError
-from lightmeter.replay import Floats
+from lightmeter.replay import Floats, Integers
 from lightmeter.units import parse_duration
 
 
@@ -38,6 +38,12 @@ class Slo:
     def within(self, waits: Floats) -> npt.NDArray[np.bool_]:
         """Tell of each wait whether it keeps the limit, to the microsecond; of all, in their order."""
         limit = self.wait_seconds if self.limits is None else self.limits
+        kept: npt.NDArray[np.bool_] = waits <= limit + 1e-6
+        return kept
+
+    def within_at(self, waits: Floats, rows: Integers) -> npt.NDArray[np.bool_]:
+        """Tell the same of the waits of the requests at these rows alone."""
+        limit = self.wait_seconds if self.limits is None else self.limits[rows]
         kept: npt.NDArray[np.bool_] = waits <= limit + 1e-6
         return kept
 

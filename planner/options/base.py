@@ -30,10 +30,10 @@ class OptionKind(StrEnum):
 
 
 NAMES = {
-    OptionKind.DEDICATED: "GPUs of its own for each service",
+    OptionKind.DEDICATED: "dedicated GPUs for each service",
     OptionKind.SHARED: "one shared pool",
     OptionKind.ON_DEMAND: "on-demand GPUs",
-    OptionKind.HYBRID: "rented GPUs with on-demand ones beside them",
+    OptionKind.HYBRID: "hybrid: rented GPUs, on-demand ones beside them",
 }
 """What a person calls the plainest option of each kind; the name it has unless it is told another."""
 
@@ -86,6 +86,7 @@ class Terms:
     wake_seconds: float | None = None
     discount: float = 0.0
     headroom: float = 0.1
+    interference: float = 0.0
     others: tuple[Price, ...] = ()
     known: tuple[Known, ...] = ()
 

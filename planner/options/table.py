@@ -9,7 +9,9 @@ from planner.certainty import Draws
 from planner.demand import Demand
 from planner.options.base import Option, Terms
 from planner.options.elastic import on_demand
-from planner.options.rented import dedicated, shared
+from planner.options.hybrid import hybrid
+from planner.options.rented import asleep, dedicated, shared
+from planner.options.scheduled import scheduled
 
 
 @dataclass(frozen=True)
@@ -33,4 +35,7 @@ WAYS = (
     Way("dedicated GPUs", _one(dedicated)),
     Way("shared GPUs", _one(shared)),
     Way("on-demand GPUs", _one(on_demand)),
+    Way("a pool with sleeping models", asleep),
+    Way("rented GPUs with on-demand ones beside them", hybrid),
+    Way("GPUs that are off at quiet hours", scheduled),
 )

@@ -10,6 +10,7 @@ import pytest
 
 from lightmeter.errors import PlanError, PriceError
 from planner import prices
+from planner.options import OptionKind
 from support import plans
 from support.rows import every, row
 
@@ -56,13 +57,18 @@ def test_keys() -> None:
 
 def test_option_keys() -> None:
     """Every option has every key of the contract, and never a null."""
-    assert ["dedicated", "shared", "on_demand"] == [option["kind"] for option in PLAN["options"]]
+    assert ["dedicated", "shared", "on_demand"] == [option["kind"] for option in PLAN["options"]][
+        :3
+    ]
+    assert {option["kind"] for option in PLAN["options"]} <= set(OptionKind)
+    names = [option["name"] for option in PLAN["options"]]
+    assert len(set(names)) == len(names)
     for option in PLAN["options"]:
         assert {
             "kind", "sku", "gpus", "placement", "monthly_cost", "monthly_cost_ci",
             "cost_per_1000_images", "wait_p50_seconds", "wait_p95_seconds", "wait_p99_seconds",
             "slo_attainment", "slo_attainment_ci", "utilization", "cold_starts", "meets_slo",
-            "assumptions",
+            "assumptions", "name", "sharing",
         } <= option.keys()  # fmt: skip
         assert [] == list(nulls(option))
 
@@ -254,7 +260,7 @@ def test_bad_questions() -> None:
 def test_fewer_gpus_than_services() -> None:
     """Where dedicated GPUs are more than allowed, that is no option, and the others still are."""
     found = plans.document(USAGE, max_gpus=1, slo="p95_wait=2m", swap_seconds=5.0)
-    dedicated, shared, _ = found["options"]
+    dedicated, shared, *_ = found["options"]
 
     assert (2, False) == (dedicated["gpus"], dedicated["meets_slo"])
     assert (1, True) == (shared["gpus"], shared["meets_slo"])

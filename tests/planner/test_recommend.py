@@ -68,7 +68,7 @@ def test_too_close() -> None:
 
     assert (None, None, None) == (found.option, found.saving_ratio, found.saving_ci)
     assert found.reason.startswith("Too close to call between on-demand GPUs (USD 1,620 a month)")
-    assert "GPUs of its own for each service (USD 1,800 a month)" in found.reason
+    assert "dedicated GPUs for each service (USD 1,800 a month)" in found.reason
 
 
 @pytest.mark.parametrize("enough", [False, True])
@@ -193,9 +193,10 @@ def test_price_flips() -> None:
     found = recommend(options, draws, here, demand_of(every(HOUR, 240), days=10))
     hours = [option.monthly_hours(draws, here).value for option in options]
 
-    assert ["shared over on_demand", "shared over dedicated"] == [
-        flip.what.split(", ")[1].split(";")[0] for flip in found.flips_when
-    ]
+    assert [
+        "one shared pool over on-demand GPUs",
+        "one shared pool over dedicated GPUs for each service",
+    ] == [flip.what.split(", ")[1].split(";")[0] for flip in found.flips_when]
     for flip, other in zip(found.flips_when, (2, 0), strict=True):
         dearer = plans.price(price_per_gpu_hour=Decimal(2) * Decimal(str(flip.at)))
         best, rival = ways.cost(hours[1], dearer), ways.cost(hours[other], plans.price())
