@@ -10,7 +10,7 @@ from typing import Any
 from lightmeter.units import cents
 from planner.certainty import Draws
 from planner.demand import Demand, describe
-from planner.options import Option, OptionKind, Placement, Terms, cost, quantile
+from planner.options import Option, OptionKind, Placement, Sharing, Terms, cost, quantile
 from planner.recommend import Recommendation
 
 
@@ -60,12 +60,22 @@ def _common(demand: Demand, terms: Terms) -> Iterator[Assumption]:
         )
 
 
-def _of_pool(_: Option, terms: Terms) -> Iterator[Assumption]:
-    yield Assumption(
-        "seconds to swap a model",
-        terms.swap_seconds,
-        "setting plan.swap_seconds; its default is the median base-model load of GenTD26",
-    )
+def _of_pool(option: Option, terms: Terms) -> Iterator[Assumption]:
+    if option.sharing is Sharing.SLEEP:
+        yield Assumption(
+            "seconds to wake a model",
+            terms.wake_seconds or 0.0,
+            "setting plan.wake_seconds; its default is the slow end of what vLLM publishes, https://blog.vllm.ai/2025/10/26/sleep-mode.html",
+        )
+        yield Assumption("host memory", "holds the weights of every model", "not measured")
+    elif option.sharing is Sharing.SWAP:
+        yield Assumption(
+            "seconds to swap a model",
+            terms.swap_seconds,
+            "setting plan.swap_seconds; its default is the median base-model load of GenTD26",
+        )
+    else:
+        return
     yield Assumption(
         "models resident on a GPU", 1, "the cautious choice; with more there are fewer swaps"
     )

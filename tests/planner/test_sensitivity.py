@@ -49,7 +49,7 @@ def test_swept(key: str) -> None:
     assert tried == sorted(tried)
     assert (found["low"], found["high"]) == (tried[0], tried[-1])
     assert found["value"] in tried
-    assert all(3 == len(point["options"]) for point in found["points"])
+    assert all(3 <= len(point["options"]) for point in found["points"])
 
 
 def test_flip_of_a_swap() -> None:
@@ -81,7 +81,7 @@ def test_prices() -> None:
     costs = {option["name"]: option["monthly_cost"] for option in found["options"]}
     pairs = block(found, "price")["breaks_even"]
 
-    assert 3 == len(pairs)
+    assert 3 <= len(pairs)
     for pair in pairs:
         assert costs[pair["dearer"]] / costs[pair["cheaper"]] == pytest.approx(pair["at"], rel=1e-3)
 
