@@ -2,12 +2,14 @@
 
 The only file that imports the Kubernetes client (the extra ``kubernetes``). Rights: ``get`` and
 ``patch`` of ``deployments/scale``, ``get`` of ``deployments/status``, ``list`` of
-``horizontalpodautoscalers`` (and of KEDA's ``scaledobjects``, where there are any), in one namespace.
+``horizontalpodautoscalers`` (and of KEDA's ``scaledobjects``, where there are any), in one
+namespace; for its Lease see `alerts.scale.clusterlease`.
 https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/deployment-v1/
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
@@ -16,7 +18,9 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
+from alerts.scale.clusterlease import ClusterLease
 from alerts.scale.fleet import Fleet
+from alerts.scale.manifests import lease_name
 from lightmeter.errors import SettingError, TargetError
 
 
@@ -30,9 +34,13 @@ _SAYS = {
     403: "this service account may not; it needs get and patch of {kind}s/scale, get of {kind}s/status and list of horizontalpodautoscalers",
     404: "it does not exist in this namespace",
     409: "somebody else changed it at the same moment; the next look decides anew",
-    429: "the API server is busy; the next look tries again",
+    429: "the API server is busy; the next look {after}tries again",
 }
-_NOT_FOUND = 404
+_NOT_FOUND, _BUSY = 404, 429
+LONGEST_QUIET = 300.0
+"""However long the API server asks for."""
+LEASE_SECONDS = 60.0
+"""At least: a look takes up to half of it where nobody answers."""
 
 
 class Cluster:
@@ -45,6 +53,13 @@ class Cluster:
         self._apps = client.AppsV1Api(api)
         self._autoscaling = client.AutoscalingV2Api(api)
         self._custom = client.CustomObjectsApi(api)
+        self._api, self._clock = api, time.monotonic
+        self._quiet_until = float("-inf")
+
+    def lease(self, interval: float) -> ClusterLease:
+        """Make the Lease by which one of several scalers of this object is chosen."""
+        place = self._namespace, lease_name(self._kind, self._object)
+        return ClusterLease(place, self._api, lasts=max(LEASE_SECONDS, 4 * interval))
 
     def fleet(self) -> Fleet:
         """Count replicas that are ready, and those that are asked for and not ready."""
@@ -104,14 +119,33 @@ class Cluster:
         return (kind, name) == (_KINDS[self._kind], self._object)
 
     def _do(self, call: Callable[[], T]) -> T:
-        """Ask the API server; turn what it refuses into one line."""
+        """Ask the API server, unless it asked for quiet; turn what it refuses into one line."""
+        quiet = self._quiet_until - self._clock()
+        if quiet > 0:
+            raise TargetError(f"{self.name}: {_SAYS[_BUSY].format(after=_after(quiet))}")
         try:
             return call()
         except ApiException as error:
+            wait = _retry_after(error)
+            self._quiet_until = self._clock() + wait
             said = _SAYS.get(error.status or 0, f"the API server answered {error.status} {error.reason}")  # fmt: skip
-            raise TargetError(f"{self.name}: {said.format(kind=self._kind)}") from error
+            raise TargetError(
+                f"{self.name}: {said.format(kind=self._kind, after=_after(wait))}"
+            ) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise TargetError(f"{self.name}: the API server cannot be reached: {error}") from error
+
+
+def _after(wait: float) -> str:
+    return f"after the {wait:.0f} s that it asks for " if wait else ""
+
+
+def _retry_after(error: ApiException) -> float:
+    """Read how long the API server asks for quiet, seconds; only a busy one does."""
+    said = (error.headers or {}).get("Retry-After", "")
+    if error.status not in (_BUSY, 503) or not said.isdecimal():
+        return 0.0
+    return min(float(said), LONGEST_QUIET)
 
 
 def parse(kind: Kind, place: str) -> Cluster:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from alerts.scale.lease import Writer
 
 
 class Fleet(NamedTuple):
@@ -41,4 +43,13 @@ class Target(Protocol):
         Raises:
             TargetError: not possible now; the next look tries again.
         """
+        ...
+
+
+@runtime_checkable
+class Leased(Protocol):
+    """A target that itself says which of several scalers may act on it."""
+
+    def lease(self, interval: float) -> Writer:
+        """Make the right to act, for who asks for it every ``interval`` seconds."""
         ...

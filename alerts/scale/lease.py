@@ -67,3 +67,29 @@ class Lease:
         """Give it back."""
         os.close(self._file)
         self.held = False
+
+
+class Both:
+    """Two rights that one needs both of: a lock on the folder, and a lease in the cluster."""
+
+    def __init__(self, folder: Writer, cluster: Writer) -> None:
+        self._folder, self._cluster = folder, cluster
+
+    @property
+    def held(self) -> bool:
+        """Say whether both are ours now."""
+        return self._folder.held and self._cluster.held
+
+    @property
+    def holder(self) -> str:
+        """Name who has what we lack."""
+        return self._cluster.holder if self._folder.held else self._folder.holder
+
+    def take(self) -> bool:
+        """Try to get both; the cluster's only with the folder's."""
+        return self._folder.take() and self._cluster.take()
+
+    def close(self) -> None:
+        """Give both back."""
+        self._cluster.close()
+        self._folder.close()

@@ -18,7 +18,8 @@ from alerts.routes import Routing
 from alerts.scale import targets, tls
 from alerts.scale.app import Instruments, create_app
 from alerts.scale.audit import Audit
-from alerts.scale.lease import Lease
+from alerts.scale.fleet import Leased, Target
+from alerts.scale.lease import Both, Lease, Writer
 from alerts.scale.memory import recall
 from alerts.scale.observe import Prometheus, Windows
 from alerts.scale.scaler import Scaler
@@ -54,7 +55,7 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
         target=target,
         source=source,
         audit=Audit(folder),
-        lease=Lease(folder),
+        lease=_lease(folder, target, settings),
         settings=wanted(settings),
         mode="act" if settings.act else "advisory",
         watcher=Several(instruments, latest),
@@ -136,6 +137,12 @@ def wanted(settings: Scale) -> Settings:
         stale_hold=settings.stale_hold,
         safe_floor=settings.safe_floor,
     )
+
+
+def _lease(folder: Path, target: Target, settings: Scale) -> Writer:
+    """Lock the folder; who acts on a workload of a cluster needs its Lease as well."""
+    own = Lease(folder)
+    return Both(own, target.lease(settings.interval)) if settings.act and isinstance(target, Leased) else own  # fmt: skip
 
 
 def _steady() -> Callable[[], float]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from alerts.scale import cluster
 from alerts.scale.cluster import Cluster
 from lightmeter.errors import SettingError, TargetError
+from support.clock import Clock
 from support.cluster import ApiServer
+from support.scaling import BUSY, CALM, scaler
 
 
 REF = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}
@@ -89,6 +92,56 @@ def test_faults(server: ApiServer, status: int, said: str) -> None:
         with pytest.raises(TargetError, match=said) as caught:
             work()
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 409, 429, 500])
+def test_refused_then_done(server: ApiServer, tmp_path: Path, status: int) -> None:
+    """A write that is refused is in the decision's record, takes nothing with it, and is tried again."""
+    one = scaler(tmp_path, [BUSY], target=shop(server))
+    server.fault, server.fault_verb = status, "PATCH"
+    refused = one.step()
+    server.fault = 0
+    done = one.step()
+
+    assert refused is not None
+    assert done is not None
+    assert refused["result"].startswith("failed: deployment:images/shop: ")
+    assert (1, refused["to"]) == (done["from"], done["to"])
+    assert done["to"] == server.replicas
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
+def test_unread(server: ApiServer, tmp_path: Path, status: int) -> None:
+    """A workload that cannot be read is not one of no replicas: nothing is written, what was wanted stays."""
+    one = scaler(tmp_path, [BUSY, CALM], target=shop(server))
+    before = one.step()
+    server.fault = status
+    blind = one.step()
+    writes = [verb for verb, _, _ in server.asked if verb == "PATCH"]
+
+    assert before is not None
+    assert blind is not None
+    assert (before["to"], "hold", 1) == (blind["to"], blind["action"], len(writes))
+
+
+def test_quiet(server: ApiServer) -> None:
+    """A busy API server is left alone for as long as it asks, up to a bound, and then asked again."""
+    target, clock = shop(server), Clock(0.0)
+    target._clock = clock
+    server.fault, server.retry_after = 429, "30"
+    with pytest.raises(TargetError, match="the next look after the 30 s that it asks for"):
+        target.fleet()
+    server.fault = 0
+    asked = len(server.asked)
+    clock.now = 29.0
+    with pytest.raises(TargetError, match="after the 1 s"):
+        target.scale(2)
+    assert asked == len(server.asked)
+    clock.now = 30.0
+    assert (1, 0, None) == target.fleet()
+    server.fault, server.retry_after = 429, "99999999"
+    with pytest.raises(TargetError, match="after the 300 s"):
+        target.fleet()
 
 
 def test_slow(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
