@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 
 from lightmeter.catalog import Term
-from lightmeter.scaling import holds, terms
+from lightmeter.scaling import levels, terms
 from lightmeter.scaling.decision import Decision, Votes
 from lightmeter.scaling.signals import Observations
-from lightmeter.scaling.state import State, miss
+from lightmeter.scaling.state import State
 
 
 MOST_BOOTS = 10_000
@@ -32,12 +32,11 @@ def decide(state: State, seen: Observations, now: float) -> Decision:
     ready, starting, flying = int(seen.ready or 0), int(seen.starting or 0), seen.in_flight or 0.0
     current = ready + starting
     start = terms.cold_start(state, seen)
-    votes, per_user = terms.demand(state, seen, start)
+    votes, per_user = terms.demand(state, seen, start, now)
+    users = terms.fresh(state, seen, "active_users")
     used = min(state.settings.most, max(math.ceil(flying), *votes.values()))
-    idle_since, gaps, kept = state.idle_since, state.gaps, state.holds
-    if used != state.used:
-        idle_since, gaps, kept = _remember(state, used, now, start)
-    held = terms.held((idle_since, kept), current, used, now)
+    known = levels.remember(state, used, now, (start, users))
+    held = levels.held(known, current, now, users)
     votes[Term.LAST_REPLICA if held == 1 else Term.HOLD] = held
     terms.raise_floor(votes, seen)
     boots = _boots(state.boots, starting, now)
@@ -47,31 +46,22 @@ def decide(state: State, seen: Observations, now: float) -> Decision:
     after = State(
         state.settings,
         to,
-        used,
-        idle_since,
-        gaps,
-        kept,
+        *known,
         _ordered(boots, to - current, now),
         per_user,
         terms.pressure(state, seen, now),
         now,
+        lowered_at=_lowered(state, current, to, now),
     )
     return Decision(now, seen, state, votes, chosen, current, to, after)
 
 
-def _remember(
-    state: State, used: int, now: float, start: float
-) -> tuple[tuple[float | None, ...], tuple[tuple[float, ...], ...], tuple[float, ...]]:
-    """Note the levels that fell idle, or that were wanted again after a gap."""
-    since, gaps, kept = list(state.idle_since), list(state.gaps), list(state.holds)
-    for level in range(used, state.used):
-        since[level] = now
-    for level in range(state.used, used):
-        idle = since[level]
-        if idle is not None:
-            gaps[level] = holds.seen(gaps[level], now - idle)
-        kept[level] = holds.best(gaps[level], miss(state, level, start), state.settings.hold_least)
-    return tuple(since), tuple(gaps), tuple(kept)
+def _lowered(state: State, current: int, to: int, now: float) -> float | None:
+    """Note a step down, until one up; what was asked for counts, whatever came of it."""
+    before = current if state.target is None else state.target
+    if to == before:
+        return state.lowered_at
+    return now if to < before else None
 
 
 def _limited(state: State, votes: Votes, fleet: tuple[int, int], stuck: int) -> tuple[Term, int]:

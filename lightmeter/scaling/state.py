@@ -21,8 +21,10 @@ class Settings(NamedTuple):
     """Share of violations that the price is moved to keep; 0 leaves the price as it is."""
     headroom: float = 1.0
     """Times the forecast load that is staffed for."""
+    turn_price: float = 400.0
+    """What it is worth, in GPU-seconds, not to let a replica go and order it again."""
     hold_least: float = 60.0
-    """The shortest hold of an idle replica, so that short starts do not make it flutter."""
+    """The shortest hold of an idle replica."""
     cold_start: float = 180.0
     """What a start takes, as long as none was measured."""
     max_age: float = 60.0
@@ -47,10 +49,12 @@ class State(NamedTuple):
     """Replicas that the work at the last look kept busy, or that it needs."""
     idle_since: tuple[float | None, ...] = ()
     """By level, from the second replica on at index 1: when it was last used."""
+    idle_in: tuple[int, ...] = ()
+    """By level: the crowd that it was left in (`holds.crowd`)."""
     gaps: tuple[tuple[float, ...], ...] = ()
-    """By level: how often it was wanted again after how long (`holds.EDGES`)."""
+    """By crowd: how often a level was wanted again after how long (`holds.EDGES`)."""
     holds: tuple[float, ...] = ()
-    """By level: how long it is kept idle."""
+    """By crowd: how long a level is kept idle."""
     boots: tuple[float, ...] = ()
     """When the replicas that are starting were ordered, oldest first."""
     per_user: float = 0.0
@@ -60,6 +64,8 @@ class State(NamedTuple):
     looked_at: float | None = None
     stale_since: float | None = None
     frozen_until: float | None = None
+    lowered_at: float | None = None
+    """When it was last decided to have fewer, unless more were wanted since."""
 
     def record(self) -> dict[str, Any]:
         """Return what JSON can hold."""
@@ -67,8 +73,14 @@ class State(NamedTuple):
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> State:
-        """Read what `record` wrote."""
-        lists = ("idle_since", "holds", "boots")
+        """Read what `record` wrote.
+
+        Raises:
+            ValueError: another release wrote it, and counted gaps otherwise.
+        """
+        if len(record["gaps"]) not in (0, holds.CROWDS):
+            raise ValueError(f"{len(record['gaps'])} sets of gaps, not {holds.CROWDS}; an older release wrote it")
+        lists = ("idle_since", "idle_in", "holds", "boots")
         return cls(
             **{
                 **record,
@@ -85,28 +97,41 @@ def fresh(settings: Settings) -> State:
     state = State(
         settings=settings,
         idle_since=(None,) * levels,
-        gaps=(holds.PRIOR,) * levels,
-        holds=(0.0,) * levels,
+        idle_in=(0,) * levels,
+        gaps=(holds.PRIOR,) * holds.CROWDS,
     )
-    return state._replace(
-        holds=tuple(
-            holds.best(holds.PRIOR, miss(state, level, settings.cold_start), settings.hold_least)
-            for level in range(levels)
-        )
+    return state._replace(holds=_priced(state))
+
+
+def _priced(state: State) -> tuple[float, ...]:
+    return tuple(
+        hold(state, place, gaps, state.settings.cold_start)
+        for place, gaps in enumerate(state.gaps)
     )
+
+
+def hold(state: State, place: int, gaps: tuple[float, ...], cold_start: float) -> float:
+    """Return how long a level is kept idle in a crowd with these gaps, seconds."""
+    worth = miss(state, cold_start, last=holds.is_last(place))
+    return holds.best(gaps, worth, state.settings.hold_least)
 
 
 def adopt(state: State, settings: Settings) -> State:
-    """Go on with other settings and what is remembered; levels that are new begin afresh."""
+    """Go on with other settings and what is remembered; levels that are new begin afresh.
+
+    The gaps that were seen are priced anew, at once.
+    """
+    if settings == state.settings:
+        return state
     new = fresh(settings)
-    kept = min(len(state.holds), len(new.holds))
-    return state._replace(
+    kept = min(len(state.idle_since), settings.most)
+    after = state._replace(
         settings=settings,
         used=min(state.used, settings.most),
         idle_since=state.idle_since[:kept] + new.idle_since[kept:],
-        gaps=state.gaps[:kept] + new.gaps[kept:],
-        holds=state.holds[:kept] + new.holds[kept:],
+        idle_in=state.idle_in[:kept] + new.idle_in[kept:],
     )
+    return after._replace(holds=_priced(after))
 
 
 def shifted(state: State, seconds: float) -> State:
@@ -129,17 +154,17 @@ def lateness(settings: Settings, cold_start: float) -> float:
     return max(0.05, 1 - settings.wait / cold_start) if cold_start > 0 else 0.05
 
 
-def miss(state: State, level: int, cold_start: float) -> float:
+def miss(state: State, cold_start: float, *, last: bool) -> float:
     """What it costs, in GPU-seconds, that a level is let go and wanted again.
 
-    The start, and violations: those who come until it is over where nobody else serves, fewer
-    where others do. Both numbers were chosen on GenTD26's requests; from half to
+    The start, two changes of direction, and violations: those who come until it is over where
+    nobody else serves, fewer where others do. Both numbers of them were chosen on GenTD26's requests; from half to
     twice of them the cost moves by 5 % at most (measured 2026-11).
     """
-    late = MISSED_LAST if level == 0 else MISSED_OTHER
+    late = MISSED_LAST if last else MISSED_OTHER
     settings = state.settings
     worth = settings.price * state.pressure * lateness(settings, cold_start)
-    return cold_start + worth * late
+    return cold_start + settings.turn_price + worth * late
 
 
 MISSED_LAST, MISSED_OTHER = 2.0, 0.3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lightmeter.catalog import Term
-from lightmeter.scaling import staffing
+from lightmeter.scaling import holds, staffing
 from lightmeter.scaling.decision import Votes
 from lightmeter.scaling.signals import NEEDED, Observations, sound
 from lightmeter.scaling.state import State, lateness
@@ -18,8 +18,13 @@ USER_WEIGHT = 0.005
 USER_SHARE = 0.7
 """Of what the active users would ask for in the forecast; with 1 the short silences of many users
 are staffed for (0 to 1 move the cost by 2 % at most, GenTD26 before 2024-11-26, measured 2026-11)."""
-SPARE = 30.0
-"""Seconds that a replica started for the queue stays idle afterwards, as it is priced."""
+SPARE = 0.25
+"""Of its hold, that a replica started for the queue stays idle afterwards, as it is priced: most
+gaps are short. A half does as well (GenTD26 before 2024-11-26, measured 2026-11)."""
+BACK = 0.25
+"""Of the price of a turn, that going up costs where the fleet went down a moment ago; the same."""
+SOON = 900.0
+"""A change of direction sooner than this after the last change, seconds, is a turn."""
 SHORTEST, LONGEST_QUEUE = 0.001, 10_000.0
 """Shorter services, seconds, and longer queues are reckoned with as these."""
 LONGEST_STEP = 3600.0
@@ -64,7 +69,7 @@ def cold_start(state: State, seen: Observations) -> float:
     return measured or state.settings.cold_start
 
 
-def demand(state: State, seen: Observations, start: float) -> tuple[Votes, float]:
+def demand(state: State, seen: Observations, start: float, now: float) -> tuple[Votes, float]:
     """Let the terms vote that look at the work; also return what a user asks for, per second."""
     long = seen.rate_long or 0.0
     votes: Votes = {Term.WAKE: 1 if seen.in_flight else 0}
@@ -83,7 +88,9 @@ def demand(state: State, seen: Observations, start: float) -> tuple[Votes, float
     if users:
         votes[Term.USERS] = _staff(state, USER_SHARE * users * per_user, work, start)
     if seen.queued:
-        votes[Term.BACKLOG] = _backlog(state, seen, work[0], start)
+        back = state.lowered_at is not None and now - state.lowered_at < SOON
+        turn = BACK * state.settings.turn_price if back else 0.0
+        votes[Term.BACKLOG] = _backlog(state, seen, (work[0], start, turn))
     return votes, per_user
 
 
@@ -101,52 +108,43 @@ def _staff(state: State, rate: float, work: tuple[float, float], start: float) -
     )
 
 
-def _backlog(state: State, seen: Observations, service: float, start: float) -> int:
-    """Ask for what still helps those who wait.
+def _backlog(state: State, seen: Observations, costs: tuple[float, float, float]) -> int:
+    """Ask for what still helps those who wait; ``costs`` are a service, a start and a turn.
 
     Where a start is shorter than the allowed wait: as many as save more violations than they
     cost. Else only where the queue would last longer than a start and the allowed wait.
     """
     settings = state.settings
+    service, start, _ = costs
     ready, starting = int(seen.ready or 0), int(seen.starting or 0)
     queued = math.ceil(min(seen.queued or 0.0, LONGEST_QUEUE))
     if not ready + starting:
         return 0
     if start < settings.wait:
-        return ready + _rescuers(state, (queued, ready, starting), service, start)
+        return ready + _rescuers(state, (queued, ready, starting), costs, seen.active_users or 0.0)
     together = start + settings.wait
     lasts = queued * service
     return math.ceil(lasts / together) if lasts > together * (ready + starting) else 0
 
 
-def _rescuers(state: State, fleet: tuple[int, int, int], service: float, start: float) -> int:
+def _rescuers(
+    state: State, fleet: tuple[int, int, int], costs: tuple[float, float, float], users: float
+) -> int:
     queued, ready, starting = fleet
+    service, start, turn = costs
     settings = state.settings
+    spare = SPARE * state.holds[holds.crowd(ready + starting, users)]
     price = settings.price * state.pressure
 
     def cost(more: int) -> float:
         late = staffing.rescue(
             queued, ready, more=more, wait=settings.wait, start=start, service=service
         )
-        return more * (start + SPARE) + price * late
+        return more * (start + spare) + (turn if more > starting else 0.0) + price * late
 
     return min(
         range(starting, max(starting, min(settings.most - ready, starting + queued)) + 1), key=cost
     )
-
-
-def held(
-    levels: tuple[tuple[float | None, ...], tuple[float, ...]], current: int, used: int, now: float
-) -> int:
-    """Keep the highest level that is used, or idle for less than its hold; never more than stand."""
-    since, kept = levels
-    level = min(current, len(since))
-    while level > used:
-        idle = since[level - 1]
-        if idle is not None and now - idle < kept[level - 1]:
-            return level
-        level -= 1
-    return level
 
 
 def raise_floor(votes: Votes, seen: Observations) -> None:

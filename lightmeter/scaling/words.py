@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lightmeter.catalog import Term
-from lightmeter.scaling.terms import cold_start, unusable
+from lightmeter.scaling.levels import Levels
+from lightmeter.scaling.terms import cold_start, fresh, unusable
 
 
 if TYPE_CHECKING:
@@ -23,8 +24,7 @@ def reason(decision: Decision) -> str:
 def _because(decision: Decision) -> str:
     seen, settings, term = decision.seen, decision.before.settings, decision.chosen_term
     start = cold_start(decision.before, seen)
-    level = min(max(decision.to, 1), len(decision.before.holds)) - 1
-    hold = decision.after.holds[level] if decision.after.holds else 0.0
+    hold = _hold(decision)
     return {
         Term.STAFFING: f"{seen.rate_long or 0:.3g} requests/s of {seen.service_seconds or 0:.3g} s offered, of whom few may wait more than {settings.wait:g} s",
         Term.USERS: f"{seen.active_users or 0:g} active users, who ask {decision.after.per_user:.2g} times a second each",
@@ -41,3 +41,12 @@ def _because(decision: Decision) -> str:
         Term.SAFE_FLOOR: f"nothing could be seen for {settings.stale_hold:g} s, so the safe floor is kept",
         Term.FREEZE: "frozen by hand",
     }[term]
+
+
+def _hold(decision: Decision) -> float:
+    """Return how long the highest replica that is kept is kept idle, seconds."""
+    known = Levels.of(decision.after)
+    if not 0 < decision.to <= len(known.idle_in):
+        return 0.0
+    users = fresh(decision.before, decision.seen, "active_users")
+    return known.holds[known.crowd(decision.to - 1, users)]

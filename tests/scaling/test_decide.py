@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lightmeter.catalog import ACTIONS, Term
 from lightmeter.scaling import adopt, decide, inputs
+from lightmeter.scaling.holds import CROWDS, crowd
 from lightmeter.scaling.signals import NEEDED, Observations
 from lightmeter.scaling.state import Settings, State, fresh
 
@@ -103,11 +104,52 @@ def idle_for(seconds: float, state: State | None = None) -> Any:
 def test_hold() -> None:
     """An idle replica is kept for a while, the last one longer; then the fleet sleeps."""
     assert (2, Term.HOLD) == (idle_for(30).to, idle_for(30).chosen_term)
-    holds = begun().holds
-    between = (holds[1] + holds[0]) / 2
-    assert holds[1] < holds[0]
-    assert (1, "down", Term.LAST_REPLICA) == (idle_for(between).to, idle_for(between).action, idle_for(between).chosen_term)  # fmt: skip
-    assert (0, Term.SLEEP) == (idle_for(holds[0] + 1).to, idle_for(holds[0] + 1).chosen_term)
+    holds = begun(turn_price=0.0).holds
+    last, other = holds[crowd(0, 0)], holds[crowd(1, 0)]
+    between = idle_for((last + other) / 2, begun(turn_price=0.0))
+    assert other < last
+    assert (1, "down", Term.LAST_REPLICA) == (between.to, between.action, between.chosen_term)
+    later = idle_for(last + 1, begun(turn_price=0.0))
+    assert (0, Term.SLEEP) == (later.to, later.chosen_term)
+
+
+def test_hold_of_crowd() -> None:
+    """Once learnt, a replica among many users is kept, and one that they left is let go."""
+    state, now = begun(hold_least=0.0, turn_price=0.0), 0.0
+    alone, crowded = QUIET._replace(ready=2, active_users=1), QUIET._replace(ready=2, active_users=9)
+    for _ in range(100):
+        for seen, gap in ((alone, 20_000.0), (crowded, 200.0)):
+            state = decide(state, seen._replace(in_flight=2), now).after
+            state = decide(state, seen, now + 15).after
+            now += 15 + gap
+    state = decide(state, crowded._replace(in_flight=2), now).after
+    state = decide(state, crowded, now + 15).after
+
+    kept = decide(state, crowded, now + 115)
+    assert (2, Term.HOLD) == (kept.to, kept.chosen_term)
+    assert 0 == decide(state, alone, now + 115).to
+    assert 2 == decide(state, crowded._replace(active_users=None), now + 115).to
+
+
+def test_turns() -> None:
+    """The dearer a turn is, the longer idle replicas stay, and the queue must be worth going back up."""
+    assert begun(turn_price=0.0).holds[-1] < begun(turn_price=900.0).holds[-1]
+
+    seen = BUSY._replace(ready=1, in_flight=2, queued=1, cold_start_seconds=20.0)
+    state = begun(turn_price=4000.0, hold_least=0.0)._replace(holds=(0.0,) * CROWDS)
+    assert 2 == decide(state._replace(lowered_at=-1000.0), seen, 0.0).votes[Term.BACKLOG]
+    assert 1 == decide(state._replace(lowered_at=-100.0), seen, 0.0).votes[Term.BACKLOG]
+
+
+def test_lowered() -> None:
+    """What went down last is remembered until more are wanted, whatever came of the order."""
+    down = idle_for(20_000.0)
+    again = decide(down.after, QUIET._replace(ready=2), down.at + 15)
+    up = decide(again.after, BUSY._replace(ready=0, queued=2), down.at + 30)
+
+    assert (0, down.at) == (down.to, down.after.lowered_at)
+    assert down.at == again.after.lowered_at
+    assert None is up.after.lowered_at
 
 
 @pytest.mark.parametrize(("gap", "least", "most"), [(20_000.0, 0.0, 0.0), (550.0, 600.0, 1200.0)])
@@ -128,7 +170,8 @@ def test_other_settings() -> None:
     state = decide(begun(), BUSY, 0.0).after
     for most in (1, 3, 12):
         other = adopt(state, Settings(most=most, price=50.0))
-        assert (most, state.holds[0]) == (len(other.holds), other.holds[0])
+        assert (most, state.gaps) == (len(other.idle_since), other.gaps)
+        assert other.holds[0] < state.holds[0]
         later = decide(decide(other, BUSY, 15.0).after, QUIET._replace(ready=2), 30.0)
         assert 0 < later.to <= most
         assert other == adopt(other, other.settings)
