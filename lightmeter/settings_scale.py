@@ -72,6 +72,11 @@ class Scale(Section):
     cold_start: Seconds = Field(
         180.0, description="What a start takes, as long as none was measured.", gt=0
     )
+    turn_price: float = Field(
+        400.0,
+        description="What it is worth, in GPU-seconds, not to let a replica go and order it again: more is fewer changes for more GPU time.",
+        ge=0,
+    )
     hold_least: Seconds = Field(
         60.0, description="The shortest hold of a replica that has fallen idle.", ge=0, le=86_400
     )

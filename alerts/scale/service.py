@@ -133,6 +133,7 @@ def wanted(settings: Scale) -> Settings:
         violation_target=settings.violation_target,
         cold_start=settings.cold_start,
         hold_least=settings.hold_least,
+        turn_price=settings.turn_price,
         max_age=settings.max_age,
         stale_hold=settings.stale_hold,
         safe_floor=settings.safe_floor,

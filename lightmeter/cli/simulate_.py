@@ -52,7 +52,8 @@ DURATION = _Duration()
 @click.option("--service-seconds", type=click.FloatRange(0, min_open=True), help="Seconds that a picture takes.  [default: each request's own service time]")  # fmt: skip
 @click.option("--price", type=click.FloatRange(0), default=900.0, show_default=True, help="What a violation is worth to 'recommended', GPU-seconds; also in the cost column.")  # fmt: skip
 @click.option("--violation-target", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of violations that 'recommended' keeps, by moving its price; 0 leaves it.")  # fmt: skip
-@click.option("--hold-least", type=DURATION, default=60.0, show_default=True, help="Shortest time that 'recommended' keeps an idle replica: longer is fewer changes for more GPU time.")  # fmt: skip
+@click.option("--turn-price", type=click.FloatRange(0), default=400.0, show_default=True, help="What it is worth to 'recommended', in GPU-seconds, not to let a replica go and order it again.")  # fmt: skip
+@click.option("--hold-least", type=DURATION, default=60.0, show_default=True, help="Shortest time that 'recommended' keeps an idle replica.")  # fmt: skip
 @click.option("--warm-up", type=DURATION, default=0.0, show_default=True, help="Simulated at first, and not scored.")  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the jitter.")
 @as_json
@@ -101,7 +102,7 @@ def _simulate(trace: Path, names: list[str], options: dict[str, Any]) -> list[di
     demand = _read(trace, options["service_seconds"])
     shared = {key: options[key] for key in ("least", "most", "wait", "cold_start")}
     world = World(**shared, jitter=options["jitter"], seed=options["seed"])
-    ours = {key: options[key] for key in ("price", "violation_target", "hold_least")}
+    ours = {key: options[key] for key in ("price", "violation_target", "turn_price", "hold_least")}
     settings = Settings(**shared, **ours)
     console = Console(stderr=True)
     scores: dict[str, Score] = {}

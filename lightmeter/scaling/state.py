@@ -79,7 +79,9 @@ class State(NamedTuple):
             ValueError: another release wrote it, and counted gaps otherwise.
         """
         if len(record["gaps"]) not in (0, holds.CROWDS):
-            raise ValueError(f"{len(record['gaps'])} sets of gaps, not {holds.CROWDS}; an older release wrote it")
+            raise ValueError(
+                f"{len(record['gaps'])} sets of gaps, not {holds.CROWDS}; an older release wrote it"
+            )
         lists = ("idle_since", "idle_in", "holds", "boots")
         return cls(
             **{
@@ -105,8 +107,7 @@ def fresh(settings: Settings) -> State:
 
 def _priced(state: State) -> tuple[float, ...]:
     return tuple(
-        hold(state, place, gaps, state.settings.cold_start)
-        for place, gaps in enumerate(state.gaps)
+        hold(state, place, gaps, state.settings.cold_start) for place, gaps in enumerate(state.gaps)
     )
 
 
@@ -146,6 +147,7 @@ def shifted(state: State, seconds: float) -> State:
         looked_at=moved(state.looked_at),
         stale_since=moved(state.stale_since),
         frozen_until=moved(state.frozen_until),
+        lowered_at=moved(state.lowered_at),
     )
 
 

@@ -29,7 +29,7 @@ SHORTEST, LONGEST_QUEUE = 0.001, 10_000.0
 """Shorter services, seconds, and longer queues are reckoned with as these."""
 LONGEST_STEP = 3600.0
 """Seconds between two looks that the price moves for."""
-PRESSURE_DAY, PRESSURE_RANGE = 86_400.0, (0.25, 16.0)
+PRESSURE_DAY, PRESSURE_RANGE = 86_400.0, (0.5, 16.0)
 """A day at twice the target's violations multiplies the price by e, within the range."""
 
 

@@ -116,7 +116,10 @@ def test_hold() -> None:
 def test_hold_of_crowd() -> None:
     """Once learnt, a replica among many users is kept, and one that they left is let go."""
     state, now = begun(hold_least=0.0, turn_price=0.0), 0.0
-    alone, crowded = QUIET._replace(ready=2, active_users=1), QUIET._replace(ready=2, active_users=9)
+    alone, crowded = (
+        QUIET._replace(ready=2, active_users=1),
+        QUIET._replace(ready=2, active_users=9),
+    )
     for _ in range(100):
         for seen, gap in ((alone, 20_000.0), (crowded, 200.0)):
             state = decide(state, seen._replace(in_flight=2), now).after

@@ -115,7 +115,9 @@ def test_clock_set(tmp_path: Path, jump: float) -> None:
     for by in (0.0, jump):
         wall, steady = Clock(BEGIN), Clock(0.0)
         folder = tmp_path / str(by)
-        one = scaler(folder, [BUSY, *[CALM] * 20, *[NOTHING] * 80], clock=wall, safe_floor=3)
+        one = scaler(
+            folder, [BUSY, *[CALM] * 20, *[NOTHING] * 80], clock=wall, safe_floor=3, turn_price=0.0
+        )
         one.steady = one._steady = steady
         one._apart = wall() - steady()
         found = []
