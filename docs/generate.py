@@ -31,6 +31,7 @@ ROOMS = {
     "exporter": "Exporter",
     "host": "Host, as node_exporter names it",
     "scaler": "Scaler",
+    "gateway": "Gateway",
 }
 
 

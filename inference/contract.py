@@ -193,6 +193,7 @@ class VersionAnswer(_Body):
     version: str
     model: str
     service: str
+    replica: str = Field(description="Its name in job ids.")
 
 
 _WHOLE = {"schema": {"type": "integer", "minimum": 1}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from importlib import metadata
 from typing import Any
 
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from inference.contract import HealthAnswer, ReadyAnswer, VersionAnswer, route
+from inference.jobs import replica_name
 from inference.service import ImageService
 from lightmeter.catalog import WorkerState
 
@@ -39,10 +41,13 @@ def add(app: FastAPI, service: ImageService) -> None:
         said = {"ready": door.open, "wakes": door.wakes, "workers": states}
         return JSONResponse(said, 200) if door.open else JSONResponse(said, 503, {"Retry-After": "1"})  # fmt: skip
 
+    replica = replica_name(service.settings.replica, socket.gethostname())
+
     @app.get("/version", **route("What is running.", ok=VersionAnswer, key=False))
     async def version() -> dict[str, Any]:
         return {
             "version": metadata.version("lightmeter"),
             "model": service.model,
             "service": service.name,
+            "replica": replica,
         }

@@ -14,6 +14,7 @@ from lightmeter.held import Held
 from lightmeter.section import Port, Section
 from lightmeter.settings_dashboards import Dashboards
 from lightmeter.settings_export import Export
+from lightmeter.settings_gateway import Gateway
 from lightmeter.settings_grafana import Grafana
 from lightmeter.settings_load import Load
 from lightmeter.settings_plan import Plan
@@ -248,6 +249,7 @@ SECTIONS: dict[str, type[Section]] = {
     "scale": Scale,
     "grafana": Grafana,
     "dashboards": Dashboards,
+    "gateway": Gateway,
     "plan": Plan,
     "log": Log,
 }

@@ -14,7 +14,7 @@ class Scale(Section):
 
     host: str = Field("127.0.0.1", description="Address to listen on.", min_length=1)
     port: Port = Field(
-        9402, description="Port of /v1/alerts, /v1/decisions, /v1/freeze and /metrics."
+        9402, description="Port of /v1/alerts, /v1/wake, /v1/decisions, /v1/freeze and /metrics."
     )
     prometheus: str = Field(
         "http://127.0.0.1:9090",
@@ -28,6 +28,11 @@ class Scale(Section):
         min_length=1,
         pattern=r"^[^\"\\]+$",
     )
+    demand: str = Field(
+        "",
+        description="Where a gateway stands in front of the servers: its service, whose requests and queue are the demand. Empty takes the servers' own; the two are never added up.",
+        pattern=r"^[^\"\\]*$",
+    )
     target: str = Field(
         "null",
         description="What is scaled: deployment:NAMESPACE/NAME, statefulset:NAMESPACE/NAME, pool:URL (the workers of a lightmeter server), webhook:URL, command:PROGRAM, or null.",
@@ -37,7 +42,7 @@ class Scale(Section):
     )
     token_file: Path | None = Field(
         None,
-        description="File with the tokens of those who may post alerts and freeze; needed where it does not listen on loopback.",
+        description="File with the tokens of those who may post alerts, wake and freeze; needed where it does not listen on loopback.",
     )
     tls_cert_file: Path | None = Field(
         None,

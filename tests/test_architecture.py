@@ -185,6 +185,7 @@ def test_base(module: str) -> None:
         "inference.app",
         "inference.pool",
         "inference.server",
+        "inference.gateway.server",
         "inference.judge",
         "inference.sampled",
         "inference.scoring",

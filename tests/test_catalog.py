@@ -77,6 +77,12 @@ SCALER = {
     "lightmeter_signal_age_seconds": ["signal"],
     "lightmeter_cold_start_seconds": [],
 }
+GATEWAY = {
+    "lightmeter_gateway_replicas": ["state"],
+    "lightmeter_gateway_resent_total": ["reason"],
+    "lightmeter_gateway_wakes_total": ["result"],
+    "lightmeter_gateway_wake_wait_seconds": [],
+}
 WEBHOOK = {
     "lightmeter_scaler_webhook_posts_total": ["result"],
     "lightmeter_scaler_webhook_alerts_total": ["result"],
@@ -98,6 +104,7 @@ CONTRACT = {
         (("gpu", "UUID"), EXPORTER),
         ((), SELF | WEBHOOK),
         (("target",), SCALER),
+        (("service",), GATEWAY),
     )
     for name, labels in names.items()
 }

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from alerts.scale.scaler import Scaler
+from alerts.scale.wake import Wake
 from alerts.webhook import UNAUTHORIZED, Webhook
 from lightmeter import bodies, catalog
 from lightmeter.catalog import Metric
@@ -106,6 +107,7 @@ def create_app(
     routes = [
         webhook.route,
         Route("/v1/decisions", decisions),
+        Wake(scaler, webhook).route,
         Route("/v1/freeze", freeze, methods=["POST"]),
         Route("/healthz", healthz),
         Route("/metrics", metrics),

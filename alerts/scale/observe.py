@@ -49,54 +49,65 @@ WINDOWS = Windows()
 
 
 def questions(
-    service: str, wait: float, windows: Windows = WINDOWS, *, target: str = ""
+    service: str, wait: float, windows: Windows = WINDOWS, *, target: str = "", demand: str = ""
 ) -> dict[str, str]:
     """Say which expression gives each reading of `Observations`; ``wait`` in seconds.
 
     ``service_scv`` comes from a vector, the histogram's buckets; all others are one number.
+    ``demand`` is the service of a gateway in front of the servers. What it counts is what was asked
+    for, and the same requests at the servers are never added to it: what is in flight is the greater
+    of the two (jobs are with the servers alone), who waits does so either here or there.
     """
     by, of = "service", {"service": service}
+    front = {"service": demand or service}
+    flying = [
+        total(by, series(catalog.IN_FLIGHT, service=one))
+        for one in sorted({service, *front.values()})
+    ]
+    both = (service, demand) if demand and demand != service else service
     bound = next((b for b in catalog.STAGE_DURATION.buckets if b >= wait), catalog.STAGE_DURATION.buckets[-1])  # fmt: skip
-    asked = series(catalog.REQUESTS, **of, not_outcome=Outcome.INVALID)
+    asked = series(catalog.REQUESTS, **front, not_outcome=Outcome.INVALID)
     served = series(catalog.REQUESTS, **of, outcome=(Outcome.OK, Outcome.ANOMALOUS))
     useful = series(catalog.GPU_SECONDS, **of, kind=GpuTime.USEFUL)
     starts = series(catalog.MODEL_LOAD, "_count", **of, phase=LoadPhase.WEIGHTS)
     loads = grown(by, series(catalog.MODEL_LOAD, "_sum", **of), "1d")
     begun = (grown("target", series(catalog.COLD_START, part, target=target), "1d") for part in ("_sum", "_count"))  # fmt: skip
-    queued = {**of, "stage": Stage.QUEUE}
+    queued = {**front, "stage": Stage.QUEUE}
     waited = grown(by, series(catalog.STAGE_DURATION, "_count", **queued), "2d")
     in_time = grown(by, series(catalog.STAGE_DURATION, "_bucket", **queued, le=f"{bound:g}"), "2d")
-    latency = (series(catalog.REQUEST_DURATION, part, **of) for part in ("_sum", "_count"))
+    latency = (series(catalog.REQUEST_DURATION, part, **front) for part in ("_sum", "_count"))
     return {
         "ready": total(by, series(catalog.WORKERS, **of, state=(WorkerState.READY, WorkerState.BUSY))),
         "starting": total(by, series(catalog.WORKERS, **of, state=WorkerState.STARTING)),
-        "in_flight": total(by, series(catalog.IN_FLIGHT, **of)),
-        "queued": total(by, series(catalog.QUEUE_DEPTH, **of)),
+        "in_flight": flying[0] if len(flying) == 1 else f"max({' or '.join(flying)}) and sum({series(catalog.IN_FLIGHT, **front)})",
+        "queued": f"sum({series(catalog.QUEUE_DEPTH, service=both)})",
         "rate_short": rate(by, asked, f"{windows.short:.0f}s"),
         "rate_long": rate(by, asked, f"{windows.long:.0f}s"),
-        "active_users": total(by, series(catalog.ACTIVE_USERS, **of)),
+        "active_users": total(by, series(catalog.ACTIVE_USERS, **front)),
         "service_seconds": share(rate(by, useful, "1h"), rate(by, served, "1h")),
         "service_scv": grown("le", series(catalog.STAGE_DURATION, "_bucket", **of, stage=Stage.DENOISE), "1h"),
         "cold_start_seconds": f"{share(*begun)}\nor on ()\n{share(loads, grown(by, starts, '1d'))}",
         "violation_ratio": f"1 - {share(in_time, waited)}",
         "latency_seconds": share(*(rate(by, one, "5m") for one in latency)),
         "busy": total(by, series(catalog.WORKERS, **of, state=WorkerState.BUSY)),
-        "concurrency": f"sum by ({by}) (avg_over_time({series(catalog.IN_FLIGHT, **of)}[1m]))",
+        "concurrency": f"sum by ({by}) (avg_over_time({series(catalog.IN_FLIGHT, **front)}[1m]))",
     }  # fmt: skip
 
 
 class Prometheus:
     """Asks a Prometheus, or whatever speaks its API, about one service."""
 
-    def __init__(self, url: str, service: str, wait: float, *, bearer: str = "", windows: Windows = WINDOWS, target: str = "") -> None:  # fmt: skip
+    def __init__(self, url: str, service: str, wait: float, *, bearer: str = "", windows: Windows = WINDOWS, target: str = "", demand: str = "") -> None:  # fmt: skip
         headers = {"authorization": f"Bearer {bearer}"} if bearer else {}
         self._name = without_password(url)
         self._url, self._headers = url, headers
         self._trust = httpx.create_ssl_context(
             trust_env=False
         )  # reading it takes longer than a look
-        self._questions = questions(service, wait, windows, target=target)
-        self._fresh = f"time() - max(timestamp({series(catalog.IN_FLIGHT, service=service)}))"
+        self._questions = questions(service, wait, windows, target=target, demand=demand)
+        self._fresh = (
+            f"time() - max(timestamp({series(catalog.IN_FLIGHT, service=demand or service)}))"
+        )
         self._silent = False
 
     def look(self) -> Observations:

@@ -20,7 +20,9 @@ from alerts.scale.fleet import Fleet, Target
 from alerts.scale.lease import Writer
 from alerts.scale.observe import Source
 from alerts.scale.starts import Starts
+from alerts.scale.told import Told, merged
 from lightmeter.errors import AuditError, TargetError
+from lightmeter.scaling import terms
 from lightmeter.scaling.decide import decide
 from lightmeter.scaling.decision import Decision
 from lightmeter.scaling.signals import Observations
@@ -75,6 +77,11 @@ class Scaler:
     """Hears how long each start took, seconds."""
     _alerts: Alerted = field(default_factory=Alerted)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _deciding: threading.Lock = field(default_factory=threading.Lock)
+    """One decision at a time, whoever asks for it."""
+    _told: Told | None = None
+    _risen: float | None = None
+    """When a first replica was asked for."""
 
     def __post_init__(self) -> None:
         known = self.remembered
@@ -83,6 +90,8 @@ class Scaler:
         self._apart = self.clock() - self._steady()
         self._last: _Look | None = None
         self._wake = threading.Event()
+        self.cold_start = self.settings.cold_start
+        """Seconds, as known at the last decision."""
         self.failures = 0
         """Looks and decisions that failed in a way that nobody thought of."""
 
@@ -99,6 +108,24 @@ class Scaler:
             self._heed_jumps()
             self.state = self.state._replace(frozen_until=until)
         self._wake.set()
+
+    def wake(self, readings: dict[str, float]) -> dict[str, Any] | None:
+        """Decide at once, with what somebody who holds requests says of them; return the record.
+
+        None where another one scales, or nothing can be written down.
+        """
+        with self._lock:
+            self._told = Told(self._steady(), readings)
+        last = self._last
+        if last is None or last.fleet is None:
+            self.look()
+        return self.decide()
+
+    def remaining(self) -> float | None:
+        """Tell the seconds until the first replica is expected; None where none was asked for."""
+        if self._risen is None:
+            return None
+        return max(0.0, self._risen + self.cold_start - self._steady())
 
     def run(self, interval: float, stop: threading.Event) -> None:
         """Look every so many seconds and decide on what is new, until ``stop`` and `end`."""
@@ -146,6 +173,10 @@ class Scaler:
 
     def decide(self) -> dict[str, Any] | None:
         """Decide on the last readings, write it down and act; return the record, or None where there are none."""
+        with self._deciding:
+            return self._decide()
+
+    def _decide(self) -> dict[str, Any] | None:
         last = self._last
         if last is None or not self.lease.held:
             return None
@@ -154,6 +185,7 @@ class Scaler:
             seen = self._now(last)
             decision = decide(self.state, seen, self.clock())
             self.state = decision.after
+            self._note(decision)
         record = decision.record(self.target.name, mode=self.mode)
         try:
             self.audit.write(record)
@@ -164,6 +196,14 @@ class Scaler:
         self._settle(str(record["result"]))
         self.watcher.decided(record, seen)
         return record
+
+    def _note(self, decision: Decision) -> None:
+        """Remember when a first replica was asked for, and what a start takes."""
+        self.cold_start = terms.cold_start(decision.before, decision.seen)
+        if not decision.to:
+            self._risen = None
+        elif not decision.current:
+            self._risen = self._steady()
 
     def _settle(self, result: str) -> None:
         try:
@@ -225,7 +265,10 @@ class Scaler:
         seen = seen._replace(ready=float(ready), starting=float(starting), ages=ages)
         if at_hand is not None and seen.in_flight is not None:
             seen = seen._replace(in_flight=max(seen.in_flight, float(at_hand)))
-        return self._alerts.seen(seen, last.fleet.all, self._steady())
+        seen = self._alerts.seen(seen, last.fleet.all, self._steady())
+        if self._told is None:
+            return seen
+        return merged(seen, self._told, self._steady(), alone=not last.fleet.all)
 
     def _heed_jumps(self) -> None:
         """Move what is remembered with a clock that was set, so that nothing expires by that."""

@@ -42,7 +42,7 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
     _need_token(settings)
     registry, folder = CollectorRegistry(), settings.data / "scale"
     target = targets.parse(settings.target, _secret(settings.secret_file))
-    source = Prometheus(settings.prometheus, settings.service, settings.wait, bearer=_secret(settings.bearer_file), windows=Windows(settings.short_window, settings.long_window), target=target.name)  # fmt: skip
+    source = Prometheus(settings.prometheus, settings.service, settings.wait, bearer=_secret(settings.bearer_file), windows=Windows(settings.short_window, settings.long_window), target=target.name, demand=settings.demand)  # fmt: skip
     certificates = tls.files(settings)
     latest = Latest(max(settings.max_age, 3 * settings.interval))
     steady = _steady()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from lightmeter.catalog.boards import *  # noqa: F403  (one name for the whole catalogue)
 from lightmeter.catalog.exporter import *  # noqa: F403  (one name for the whole catalogue)
+from lightmeter.catalog.gateway import *  # noqa: F403  (one name for the whole catalogue)
 from lightmeter.catalog.host import *  # noqa: F403  (one name for the whole catalogue)
 from lightmeter.catalog.metric import *  # noqa: F403  (one name for the whole catalogue)
 from lightmeter.catalog.recorded import *  # noqa: F403  (one name for the whole catalogue)

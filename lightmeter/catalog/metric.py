@@ -78,9 +78,15 @@ _CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "exporter": {"reason": GPU_UP_REASONS},
     "scaler": {"action": ACTIONS, "term": tuple(Term)},
+    "gateway": {},
 }  # fmt: skip
 C, G, H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
-_LEADING = {"server": ("service", "model"), "exporter": ("gpu", "UUID"), "scaler": ("target",)}
+_LEADING = {
+    "server": ("service", "model"),
+    "exporter": ("gpu", "UUID"),
+    "scaler": ("target",),
+    "gateway": ("service",),
+}
 
 
 def metric(  # noqa: PLR0917  (a table's row reads best in order)

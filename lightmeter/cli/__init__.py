@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "serve": "The inference server.",
     "load": "Load generator and benchmark client for any OpenAI-shaped image endpoint.",
     "export": "The GPU and host exporter.",
+    "gateway": "One address in front of many servers, none of them included: it wakes the first.",
     "scale": "How many replicas there should be, and why; advisory until --act.",
     "explain": "One scaling decision in words.",
     "replay": "Scaling decisions made again from what was seen.",

@@ -1,0 +1,205 @@
+"""The life of a gateway: check, listen, follow the replicas, serve, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from inference import connections
+from inference.aside import keep_up
+from inference.gateway import upstreams
+from inference.gateway.app import create_app
+from inference.gateway.desk import Desk
+from inference.gateway.fleet import Fleet
+from inference.gateway.meters import Meters
+from inference.gateway.upstreams import Address, Resolver, Upstream
+from inference.gateway.waking import Waker
+from inference.keys import Keys
+from inference.scrapes import serving
+from inference.server import listen
+from lightmeter import bodies
+from lightmeter.errors import SettingError, explain
+from lightmeter.settings_gateway import Gateway
+from lightmeter.units import counted, url
+
+
+SENDING_SECONDS = 5
+"""Time to send the last answers, once nobody waits any more."""
+
+
+def serve(settings: Gateway, tell: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM, then answer who is there.
+
+    Raises:
+        SettingError: an upstream, scaler or file cannot be used. PortError: an address is taken.
+    """
+    ways = Ways.read(settings)
+    connections.allow_many()
+    registry = CollectorRegistry()
+    with (
+        listen(settings.host, settings.port, "--port") as sock,
+        listen(settings.host, settings.metrics_port, "--metrics-port") as page,
+        serving(page, registry),
+    ):
+        tell(f"gateway  {url(settings.host, sock.getsockname()[1])}  ({counted(len(ways.upstreams), 'upstream')}; {'wakes from zero' if ways.scalers else 'wakes nobody'})")  # fmt: skip
+        tell(f"metrics  {url(settings.host, page.getsockname()[1])}/metrics")
+        asyncio.run(_run(ways, Meters(registry, settings.service), sock))
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What the settings name, read and checked: replicas, scalers, their token, keys."""
+
+    settings: Gateway
+    upstreams: tuple[Upstream, ...]
+    scalers: tuple[Address, ...]
+    token: str
+    keys: Keys
+
+    @classmethod
+    def read(cls, settings: Gateway) -> Self:
+        """Read them.
+
+        Raises:
+            SettingError: one cannot be used; naming it.
+        """
+        return cls(
+            settings,
+            upstreams.parse(settings.upstream),
+            _scalers(settings.wake),
+            _token(settings.wake_token_file),
+            Keys.read(settings.keys),
+        )
+
+
+def _scalers(text: str) -> tuple[Address, ...]:
+    """Read the scalers' addresses.
+
+    Raises:
+        SettingError: one is no address.
+    """
+    if not text.strip():
+        return ()
+    found = upstreams.parse(text.replace("/v1/wake", ""))
+    if not all(isinstance(one, Address) for one in found):
+        raise SettingError(f"gateway.wake is {text!r}; write the scaler's address, like http://127.0.0.1:9402")  # fmt: skip
+    return tuple(one for one in found if isinstance(one, Address))
+
+
+def _token(path: Path | None) -> str:
+    """Read the scaler's token: the first line of the file.
+
+    Raises:
+        SettingError: naming the file, never what is in it.
+    """
+    if path is None:
+        return ""
+    try:
+        lines = path.read_text(encoding="ascii").split()
+    except OSError as error:
+        raise SettingError(f"token file {str(path)!r} {explain(error)}") from error
+    except UnicodeDecodeError as error:
+        raise SettingError(f"token file {str(path)!r} is no ASCII text") from error
+    if not lines:
+        raise SettingError(f"token file {str(path)!r} is empty; it must hold the scaler's token")
+    return lines[0]
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn with the signals left to us, so that a clean stop ends with exit code 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gateway's parts, put together on a running event loop."""
+
+    settings: Gateway
+    fleet: Fleet
+    waker: Waker
+    desk: Desk
+    server: uvicorn.Server
+
+    @classmethod
+    def open(cls, ways: Ways, meters: Meters) -> Self:
+        """Put them together; nothing is asked yet."""
+        settings = ways.settings
+        fleet = Fleet(Resolver(ways.upstreams), each=settings.in_flight, probe=settings.probe)
+        waker = Waker(
+            ways.scalers,
+            ways.token,
+            demand=lambda: desk.demand(),  # noqa: PLW0108  (the desk comes after)
+            wanted=lambda: desk.wanted,
+        )
+        waker.asked = meters.waked
+        desk = Desk(settings, fleet, waker, meters)
+        meters.watch(
+            depth=desk.queue.depth,
+            users=desk.users,
+            replicas=lambda state: fleet.states()[state],
+        )
+        config = uvicorn.Config(
+            create_app(settings, desk, meters, ways.keys),
+            http=connections.Attentive,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            proxy_headers=False,
+            timeout_keep_alive=connections.KEEP_SECONDS,
+            timeout_graceful_shutdown=SENDING_SECONDS,
+        )
+        return cls(settings, fleet, waker, desk, _Server(config))
+
+    async def serve(self, sock: socket.socket) -> None:
+        """Serve until the server is told to end."""
+        beside = [
+            keep_up("the look at the replicas", self.fleet.follow),
+            keep_up("the desk", self.desk.keep),
+        ]
+        try:
+            await self.server.serve(sockets=[sock])
+        finally:
+            for task in beside:
+                task.cancel()
+            await self.waker.close()
+            await self.fleet.close()
+
+
+async def _run(ways: Ways, meters: Meters, sock: socket.socket) -> None:
+    gate = Gate.open(ways, meters)
+    draining: list[asyncio.Task[None]] = []
+
+    def stop() -> None:
+        gate.server.force_exit = gate.desk.door.draining  # the second signal does not wait
+        gate.server.should_exit |= gate.desk.door.draining
+        draining.append(asyncio.create_task(_drain(gate.desk, gate.server, ways.settings.drain)))
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    await gate.serve(sock)
+
+
+async def _drain(desk: Desk, server: uvicorn.Server, seconds: float) -> None:
+    """Answer 503 to whoever comes, until what was accepted is done or the time is up."""
+    try:
+        desk.door.draining = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await desk.inside.nobody()
+        desk.close()
+        bodies.stop_reading()
+    finally:
+        server.should_exit = True  # whatever happens: who sent the signal waits for the end
