@@ -33,6 +33,8 @@ def generate(
             found[f"prometheusrule/{pack.name}.yaml"] = render.prometheus_rule(pack, slo.links, labels)  # fmt: skip
         if "tests" in formats:
             found |= test_files(pack, slo, "../prometheus")
+    if "prometheusrule" in formats:
+        found["prometheusrule/kustomization.yaml"] = render.kustomization([f"{pack.name}.yaml" for pack in made])  # fmt: skip
     if "alertmanager" in formats:
         found |= {f"alertmanager/{name}": text for name, text in routes.alertmanager(slo).items()}
     if "runbook" in formats:

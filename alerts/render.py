@@ -82,6 +82,12 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_multi_representer(str, _text)  # catalogue words are strings as well
 
 
+def kustomization(resources: list[str]) -> str:
+    """Let ``kubectl apply -k`` take a folder of manifests."""
+    content = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": resources}  # fmt: skip
+    return HEADER + document(content)
+
+
 def document(content: Any) -> str:
     """Write YAML in the order that it was made in."""
     text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=10_000, allow_unicode=True)  # fmt: skip

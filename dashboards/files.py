@@ -76,8 +76,14 @@ def _provisioning(_: Mapping[str, str]) -> dict[str, str]:
 
 
 def _configmaps(boards: Mapping[str, str]) -> dict[str, str]:
-    """Make a ConfigMap for each board, since one may hold a mebibyte at most."""
-    return {f"configmap/{uid}.yaml": _yaml(_configmap(uid, text)) for uid, text in boards.items()}
+    """Make a ConfigMap for each board, since one may hold a mebibyte at most, and what applies all."""
+    made = {f"configmap/{uid}.yaml": _yaml(_configmap(uid, text)) for uid, text in boards.items()}
+    together = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [f"{uid}.yaml" for uid in boards],
+    }
+    return made | {"configmap/kustomization.yaml": _yaml(together)}
 
 
 def _configmap(uid: str, text: str) -> dict[str, Any]:

@@ -13,8 +13,9 @@ import click
 
 from alerts import files, packs, runbook
 from alerts.objectives import Money, Slo, parse
+from alerts.render import document
 from alerts.rule import Pack
-from alerts.scale import manifests_page
+from alerts.scale import manifests, manifests_page
 from dashboards import files as board_files
 from dashboards import reference
 from lightmeter import cli
@@ -151,6 +152,7 @@ PAGES = {
 }
 RULES = DOCS.parent / "alerts" / "generated"
 BOARDS = DOCS.parent / "dashboards" / "generated"
+COMPONENTS = DOCS.parent / "deploy" / "kubernetes" / "components"
 EXAMPLE = DOCS.parent / "alerts" / "example-slo.toml"
 
 
@@ -179,6 +181,16 @@ def boards() -> dict[Path, str]:
     return {BOARDS / name: text for name, text in made.items()} | {DOCS / "dashboards.md": page}
 
 
+def deployed() -> dict[Path, str]:
+    """Make the manifests that say what the scaler's own do."""
+    name, namespace = "zimage", "images"
+    made = {
+        "keda": [manifests.scaled_object(name, namespace, name, f"{name}-scaler.{namespace}:9403"), manifests.authentication(name, namespace)],
+        "hpa": [manifests.hpa(name, namespace)],
+    }  # fmt: skip
+    return {COMPONENTS / kind / "generated.yaml": "# Made by docs/generate.py.\n" + "---\n".join(map(document, objects)) for kind, objects in made.items()}  # fmt: skip
+
+
 def _with_budget() -> tuple[Pack, ...]:
     """Make the packs with the alerts that are there only when something is configured."""
     slo = Slo(money=Money(monthly_budget=1000))
@@ -189,7 +201,7 @@ def main() -> int:
     """Write the pages, or compare them."""
     check = "--check" in sys.argv[1:]
     texts = {DOCS / name: build().rstrip() + "\n" for name, build in PAGES.items()}
-    texts |= rules() | boards()
+    texts |= rules() | boards() | deployed()
     stale = [path for path, text in texts.items() if not path.exists() or path.read_text() != text]
     made = {
         path

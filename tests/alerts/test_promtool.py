@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from alerts.packs import PACKS
 from support.promtool import promtool
 
 
@@ -84,7 +85,10 @@ def test_unique() -> None:
 
 def test_operator() -> None:
     """The operator's object holds the same groups as the files."""
-    for path in (ROOT / "alerts/generated/prometheusrule").iterdir():
+    folder = ROOT / "alerts/generated/prometheusrule"
+    resources = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
+    assert {f"{name}.yaml" for name in PACKS} == set(resources)
+    for path in (folder / name for name in resources):
         made = yaml.safe_load(path.read_text())
         files = [one for one in FOLDERS["default"][0].iterdir() if one.name.startswith(path.stem)]
         there = {group["name"]: group for one in files for group in yaml.safe_load(one.read_text())["groups"]}  # fmt: skip

@@ -164,6 +164,9 @@ def test_configmaps() -> None:
     """Each board fits in a ConfigMap that the sidecar finds."""
     made = files.generate(("configmap",))
 
+    together = yaml.safe_load(made.pop("configmap/kustomization.yaml"))
+
+    assert {f"configmap/{name}" for name in together["resources"]} == set(made)
     assert len(BOARDS) == len(made)
     for text in made.values():
         one = yaml.safe_load(text)
