@@ -62,6 +62,12 @@ class Plan(Section):
         ge=0,
         lt=1,
     )
+    mps_interference: float = Field(
+        0.075,
+        description="The same under MPS: two processes of a language model on an A100 lost 7.5 % of their throughput in a published case.",
+        ge=0,
+        lt=1,
+    )
     max_gpus: int = Field(512, description="Most GPUs that an option may use.", ge=1, le=10_000)
     resamples: int = Field(
         1000, description="Bootstrap resamples behind each interval.", ge=20, le=10_000

@@ -162,9 +162,9 @@ def _option(option: Option, demand: Demand, draws: Draws, terms: Terms) -> dict[
         "kind": option.kind.value,
         "name": option.title,
         "sharing": option.sharing.value,
-        "sku": terms.price.sku,
+        "sku": "+".join(_skus(option, terms)),
         "gpus": option.gpus,
-        "placement": [_placement(place) for place in option.placement],
+        "placement": [_placement(place, terms) for place in option.placement],
         "monthly_cost": _number(cost(hours, terms.price)),
         "monthly_cost_ci": [_number(cost(low, terms.price)), _number(cost(high, terms.price))],
         "cost_per_1000_images": _number(cost(hours / float(images_a_month) * 1000, terms.price)),
@@ -181,8 +181,23 @@ def _option(option: Option, demand: Demand, draws: Draws, terms: Terms) -> dict[
     }
 
 
-def _placement(place: Placement) -> dict[str, Any]:
-    return asdict(place) | {"wait_p95_seconds": round(place.wait_p95_seconds, 6)}
+def _placement(place: Placement, terms: Terms) -> dict[str, Any]:
+    return asdict(place) | {
+        "wait_p95_seconds": round(place.wait_p95_seconds, 6),
+        "sku": place.sku or terms.price.sku,
+    }
+
+
+def _skus(option: Option, terms: Terms) -> list[str]:
+    """The SKUs of its GPUs, the plan's first."""
+    return list(
+        dict.fromkeys(
+            sorted(
+                (place.sku or terms.price.sku for place in option.placement),
+                key=lambda sku: (sku != terms.price.sku, sku),
+            )
+        )
+    )
 
 
 def _quantile(option: Option, q: float) -> float:

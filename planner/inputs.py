@@ -87,6 +87,10 @@ def _sleeps(option: Option) -> bool:
     return option.sharing is Sharing.SLEEP
 
 
+def _hinders(option: Option) -> bool:
+    return option.sharing in {Sharing.TIME_SLICING, Sharing.GPUSHARE}
+
+
 def _starts(option: Option) -> bool:
     return option.kind in {OptionKind.ON_DEMAND, OptionKind.HYBRID}
 
@@ -139,6 +143,18 @@ INPUTS = (
         put=_term("wake_seconds"),
         minds=_sleeps,
         breaks="seconds to wake a model; above it this pool misses the objective",
+    ),
+    Input(
+        key="interference",
+        what="speed lost while services share a GPU",
+        unit="ratio",
+        low=0.01,
+        high=0.2,
+        source="nobody publishes it for few-step diffusion; measure it with 'lightmeter load' on two services at once",
+        now=lambda terms: terms.interference,
+        put=_term("interference"),
+        minds=_hinders,
+        breaks="share of a GPU's speed lost while services share it; above it this placement misses the objective",
     ),
     Input(
         key="start_seconds",

@@ -63,6 +63,7 @@ def make(
         discount=settings.discount,
         headroom=settings.headroom,
         interference=settings.interference,
+        mps_interference=settings.mps_interference,
         others=_others(prices, settings),
     )
     frame, window, skipped = _steady(frame, window, settings)

@@ -87,6 +87,7 @@ class Terms:
     discount: float = 0.0
     headroom: float = 0.1
     interference: float = 0.0
+    mps_interference: float = 0.0
     others: tuple[Price, ...] = ()
     known: tuple[Known, ...] = ()
 
@@ -111,6 +112,10 @@ class Placement:
     services: tuple[str, ...]
     gpus: int
     wait_p95_seconds: float
+    sku: str = ""
+    """Where it is not the plan's."""
+    slice: str = ""
+    """The part of a GPU that each has, where GPUs are cut: a MIG profile, or GiB."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from planner.demand import Demand
 from planner.options.base import Option, Terms
 from planner.options.elastic import on_demand
 from planner.options.hybrid import hybrid
+from planner.options.placed import placed
 from planner.options.rented import asleep, dedicated, shared
 from planner.options.scheduled import scheduled
 
@@ -37,5 +38,6 @@ WAYS = (
     Way("on-demand GPUs", _one(on_demand)),
     Way("a pool with sleeping models", asleep),
     Way("rented GPUs with on-demand ones beside them", hybrid),
+    Way("GPUs that several services share", placed),
     Way("GPUs that are off at quiet hours", scheduled),
 )
