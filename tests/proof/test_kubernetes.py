@@ -18,6 +18,7 @@ from alerts.scale import manifests
 from alerts.scale.service import wanted
 from lightmeter.configuration import S, read_sources, resolve
 from lightmeter.settings import SECTIONS, Serve
+from lightmeter.settings_gateway import Gateway
 from lightmeter.settings_scale import Scale
 from lightmeter.units import parse_bytes
 from support.debian import need
@@ -51,7 +52,9 @@ def kind(objects: tuple[Object, ...], wanted: str) -> list[Object]:
 
 def workloads(objects: tuple[Object, ...]) -> list[Object]:
     """Choose what makes pods."""
-    return [one for name in ("Deployment", "DaemonSet") for one in kind(objects, name)]
+    return [
+        one for name in ("Deployment", "StatefulSet", "DaemonSet") for one in kind(objects, name)
+    ]
 
 
 def pod(workload: Object) -> Object:
@@ -162,7 +165,8 @@ def test_wired(folder: Path) -> None:
         probes = [container[name]["httpGet"]["port"] for name in container if name.endswith("Probe")]  # fmt: skip
         assert set(probes) <= ports, workload["metadata"]["name"]
         mounted = {each["name"] for each in container["volumeMounts"]}
-        assert mounted == {each["name"] for each in pod(workload)["volumes"]}
+        claimed = {each["metadata"]["name"] for each in workload["spec"].get("volumeClaimTemplates", ())}  # fmt: skip
+        assert mounted == claimed | {each["name"] for each in pod(workload)["volumes"]}
 
 
 def test_monitored() -> None:
@@ -208,6 +212,23 @@ def test_patience(folder: Path) -> None:
     )
     assert pod(server)["terminationGracePeriodSeconds"] >= before + float(drain) + 10
     assert "replicas" not in server["spec"]
+
+
+@EACH_OVERLAY
+def test_gateway(folder: Path) -> None:
+    """The gateway finds the replicas and each scaler by names that there are, and the scaler follows it."""
+    objects = rendered(folder)
+    found = {one["metadata"]["name"]: one for one in workloads(objects)}
+    gateway = settled(Gateway, pod(found["images"])["containers"][0])
+    headless = {one["metadata"]["name"] for one in kind(objects, "Service") if one["spec"].get("clusterIP") == "None"}  # fmt: skip
+    scaler = found["zimage-scaler"]
+    secured = settled(Scale, pod(scaler)["containers"][0]).tls_cert_file is not None
+
+    assert "zimage-replicas" in headless
+    assert "dns:zimage-replicas.images.svc:7860" == gateway.upstream
+    assert [f"http{'s' * secured}://zimage-scaler-{one}.zimage-scaler.images.svc:9402" for one in range(scaler["spec"]["replicas"])] == gateway.wake.split(",")  # fmt: skip
+    assert scaler["spec"]["serviceName"] in headless
+    assert gateway.service == settled(Scale, pod(scaler)["containers"][0]).demand
 
 
 @EACH_OVERLAY
