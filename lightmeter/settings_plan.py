@@ -85,3 +85,15 @@ class Plan(Section):
     seed: int = Field(
         1, description="Seed of the bootstrap, so that a report can be made again.", ge=0
     )
+    held_gpus: float = Field(
+        0.0,
+        description="GPUs that were paid for in the time of the history, for what was really spent; 0: as many as the telemetry or the rows name.",
+        ge=0,
+        le=1_000_000,
+    )
+    account: str = Field(
+        "lightmeter",
+        description="BillingAccountId of the FOCUS rows.",
+        min_length=1,
+        max_length=200,
+    )

@@ -19,7 +19,7 @@ from lightmeter.units import (
     show_duration,
     show_ratio,
 )
-from planner import certainty, document, sensitivity, services, slo, steady
+from planner import certainty, document, rightsizing, sensitivity, services, slo, steady
 from planner import options as ways
 from planner.certainty import DAY
 from planner.demand import Demand, Window, from_frame, month_window
@@ -28,6 +28,7 @@ from planner.options import Terms
 from planner.prices import Price, pick
 from planner.recommend import recommend
 from planner.services import with_known
+from planner.telemetry import Telemetry
 
 
 Tell = Callable[[str], None]
@@ -42,30 +43,19 @@ def make(
     window: Window = (None, None),
     generated_from: Mapping[str, Any],
     tell: Tell,
+    telemetry: Telemetry | None = None,
 ) -> dict[str, Any]:
     """Replay the history under every option and return the plan document.
 
     ``frame`` holds `demand.COLUMNS`, ordered by arrival and within the month where one is named;
-    ``window`` is what the history covers; ``tell`` is told what is being done, for a progress line.
+    ``window`` is what the history covers; ``tell`` is told what is being done, for a progress
+    line; ``telemetry`` is what pods held and used.
 
     Raises:
         PlanError: no demand, a service that fits no GPU, or an objective that is not understood.
         PriceError: an unknown SKU.
     """
-    terms = Terms(
-        slo=slo.parse(settings.slo),
-        price=pick(prices, settings.sku),
-        month_hours=_month_hours(month),
-        start_seconds=settings.start_seconds,
-        swap_seconds=settings.swap_seconds,
-        max_gpus=settings.max_gpus,
-        wake_seconds=settings.wake_seconds,
-        discount=settings.discount,
-        headroom=settings.headroom,
-        interference=settings.interference,
-        mps_interference=settings.mps_interference,
-        others=_others(prices, settings),
-    )
+    terms = _terms(settings, prices, month)
     frame, window, skipped = _steady(frame, window, settings)
     demand = from_frame(frame, window)
     demand, terms, notes = with_known(demand, terms, services.load(settings.services))
@@ -104,7 +94,25 @@ def make(
             ],
         },
         month=month,
-    ) | {"sensitivity": swept}
+    ) | {"sensitivity": swept, "rightsizing": rightsizing.block(frame, (demand, draws, terms), telemetry)}  # fmt: skip
+
+
+def _terms(settings: Plan, prices: Mapping[str, Price], month: str | None) -> Terms:
+    """Put together what the options depend on besides the history."""
+    return Terms(
+        slo=slo.parse(settings.slo),
+        price=pick(prices, settings.sku),
+        month_hours=_month_hours(month),
+        start_seconds=settings.start_seconds,
+        swap_seconds=settings.swap_seconds,
+        max_gpus=settings.max_gpus,
+        wake_seconds=settings.wake_seconds,
+        discount=settings.discount,
+        headroom=settings.headroom,
+        interference=settings.interference,
+        mps_interference=settings.mps_interference,
+        others=_others(prices, settings),
+    )
 
 
 def _notes(demand: Demand, terms: Terms, month: str | None) -> list[str]:

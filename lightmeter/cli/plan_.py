@@ -9,7 +9,15 @@ from typing import Any
 
 import click
 
-from lightmeter.cli import audit_
+from lightmeter.cli import audit_, focus_
+from lightmeter.cli.evidence import (
+    NOTHING,
+    Asked,
+    evidence_options,
+    read_telemetry,
+    spending,
+    write_focus,
+)
 from lightmeter.cli.options import as_json, history_option, settings_options, settle
 from lightmeter.settings_plan import Plan
 
@@ -40,6 +48,7 @@ class _Plan(click.Group):
     type=click.Path(path_type=Path),
     help="Folder for plan.json, report.html and report.md.",
 )
+@evidence_options
 @as_json
 @click.pass_context
 def command(ctx: click.Context, /, history: Path, out: Path, **options: Any) -> None:
@@ -52,7 +61,8 @@ def command(ctx: click.Context, /, history: Path, out: Path, **options: Any) -> 
     if ctx.invoked_subcommand:
         return
     settings = settle(ctx, Plan, options)
-    document = make_plan(history, settings, out, month=options["month"])
+    asked = Asked(options["telemetry"], options["bearer_token_file"], options["focus"])
+    document = make_plan(history, settings, out, month=options["month"], asked=asked)
     if options["as_json"]:
         click.echo(json.dumps(document, indent=2))
     else:
@@ -60,6 +70,7 @@ def command(ctx: click.Context, /, history: Path, out: Path, **options: Any) -> 
 
 
 command.add_command(audit_.command)
+command.add_command(focus_.command)
 
 
 def check_plan(settings: Plan) -> None:
@@ -81,6 +92,7 @@ def make_plan(
     *,
     month: str | None = None,
     since: datetime | None = None,
+    asked: Asked = NOTHING,
 ) -> dict[str, Any]:
     """Read the history, plan, write the report, and return the plan document."""
     from rich.console import Console
@@ -88,22 +100,31 @@ def make_plan(
     console = Console(stderr=True)
     with console.status("reading the history") as status:
         from lightmeter.history import History
-        from planner import demand, plan, prices, report
+        from planner import demand, plan, prices, report, rightsizing
 
         history = History(folder)
         first, after = demand.month_window(month) if month else (since, None)
-        frame = history.frame(demand.COLUMNS, since=first, until=after)
+        frame = history.frame([*demand.COLUMNS, *rightsizing.COLUMNS], since=first, until=after)
+        window = demand.covered(month, history.extent) if month else (None, None)
+        whole = demand.from_frame(frame, window)
+        telemetry = read_telemetry(asked, whole, status.update)
+        table = prices.load(settings.prices)
         document = plan.make(
             frame,
             settings,
-            prices.load(settings.prices),
+            table,
             month=month,
-            window=demand.covered(month, history.extent) if month else (None, None),
+            window=window,
             generated_from={"history": str(folder), "rows": len(frame), "notes": history.notes},
             tell=status.update,
+            telemetry=telemetry,
         )
+        status.update("adding up what was spent")
+        spent = spending((whole, frame), settings, prices.pick(table, settings.sku), telemetry)
+        document |= spent.blocks
         status.update("writing the report")
         report.write(document, out)
+        write_focus(asked, spent)
     for note in document["generated_from"]["notes"]:
         click.echo(f"note: {note}", err=True)
     return document
