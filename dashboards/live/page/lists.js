@@ -43,7 +43,7 @@ export async function alerts() {
   const rules = groups.flatMap((group) => group.rules).sort((one, other) => ORDER[one.state] - ORDER[other.state] || one.name.localeCompare(other.name));
   const active = rules.flatMap((rule) => (rule.alerts ?? []).map((alert) => ({ ...alert, rule }))).sort((one, other) => ORDER[one.state] - ORDER[other.state]);
   const shown = active.filter((one) => one.labels.severity !== "none");
-  $("about").textContent = rules.length ? `${count(shown, "firing")} fire, ${count(shown, "pending")} may soon; ${rules.length} rules watch.` : "No alerting rules are loaded.";
+  $("about").textContent = rules.length ? `${count(shown, "firing")} firing, ${count(shown, "pending")} pending; ${rules.length} rules are watching.` : "No alerting rules are loaded.";
   const failing = rules.filter((rule) => rule.health === "err");
   $("grid").replaceChildren(
     ...(shown.length ? [make("ul", { className: "cards" }, ...shown.map(card))] : [calm(rules)]),
@@ -52,7 +52,7 @@ export async function alerts() {
   );
 }
 
-const count = (found, state) => found.filter((one) => one.state === state).length || "none";
+const count = (found, state) => found.filter((one) => one.state === state).length;
 
 function calm(rules) {
   const text = rules.length ? "Nothing fires." : "`lightmeter rules generate` writes rules that Prometheus and `lightmeter up` evaluate.";

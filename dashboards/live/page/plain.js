@@ -55,7 +55,7 @@ export function bars(box, panel, series) {
   const most = defaults.max ?? Math.max(...series.map((one) => one.value).filter(Number.isFinite), 0);
   box.replaceChildren(make("ul", { className: "bars" }, ...series.map((one) => {
     const fill = make("i");
-    fill.style.width = `${most > 0 ? Math.min(100, Math.max(0.5, (100 * one.value) / most)) : 0}%`;
+    fill.style.width = `${one.value === Infinity ? 100 : most > 0 ? Math.min(100, Math.max(0.5, (100 * one.value) / most)) : 0}%`;
     fill.style.background = colour(judged(one.value, defaults.thresholds.steps));
     if (judged(one.value, defaults.thresholds.steps) === "text") fill.style.background = line(0);
     return make("li", {}, make("span", { textContent: one.name }), make("div", { className: "bar" }, fill), make("b", { textContent: show(one.value, defaults.unit, defaults.decimals ?? null) }));
