@@ -78,23 +78,18 @@ def make(
         advice = dataclasses.replace(
             advice, flips_when=advice.flips_when + found + sensitivity.flips(swept)
         )
-    return document.build(
+    said = [*generated_from.get("notes", ()), *skipped, *notes, *_notes(demand, terms, month)]
+    built = document.build(
         demand,
         draws,
         terms,
         options=options,
         advice=advice,
-        generated_from={
-            **generated_from,
-            "notes": [
-                *generated_from.get("notes", ()),
-                *skipped,
-                *notes,
-                *_notes(demand, terms, month),
-            ],
-        },
+        generated_from={**generated_from, "notes": said},
         month=month,
-    ) | {"sensitivity": swept, "rightsizing": rightsizing.block(frame, (demand, draws, terms), telemetry)}  # fmt: skip
+    )
+    sizes = rightsizing.block(frame, (demand, draws, terms), telemetry)
+    return built | {"sensitivity": swept, "rightsizing": sizes}
 
 
 def _terms(settings: Plan, prices: Mapping[str, Price], month: str | None) -> Terms:
