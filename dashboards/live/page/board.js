@@ -163,7 +163,7 @@ export class Board {
     const missing = names.filter((name) => !known.has(name));
     if (missing.length === names.length) return `Nothing sends ${missing[0]} here. ${advice(given)}`;
     if (this.#narrowed) return "The series are there, but none for what is chosen above.";
-    return missing.length ? `${missing[0]} is not sent; the rest is there.` : "It is measured, and had nothing to say in this time.";
+    return missing.length ? `${missing[0]} is not sent; the rest is there.` : "The series are there; nothing happened in this time.";
   }
 
   get #narrowed() {
