@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from lightmeter.cli import audit_, focus_
+from lightmeter.cli.deliver import (
+    check_over,
+    delivery_options,
+    secret_of,
+    send,
+    settled_month,
+)
 from lightmeter.cli.evidence import (
     NOTHING,
     Asked,
@@ -40,7 +47,9 @@ class _Plan(click.Group):
 @history_option
 @settings_options(Plan)
 @click.option(
-    "--month", metavar="YYYY-MM", help="Only this month, in UTC.  [default: the whole history]"
+    "--month",
+    metavar="YYYY-MM",
+    help="Only this month, in UTC; last is the last one that is over.  [default: the whole history]",
 )
 @click.option(
     "--out",
@@ -49,6 +58,7 @@ class _Plan(click.Group):
     help="Folder for plan.json, report.html and report.md.",
 )
 @evidence_options
+@delivery_options
 @as_json
 @click.pass_context
 def command(ctx: click.Context, /, history: Path, out: Path, **options: Any) -> None:
@@ -62,7 +72,13 @@ def command(ctx: click.Context, /, history: Path, out: Path, **options: Any) -> 
         return
     settings = settle(ctx, Plan, options)
     asked = Asked(options["telemetry"], options["bearer_token_file"], options["focus"])
-    document = make_plan(history, settings, out, month=options["month"], asked=asked)
+    now = datetime.now(UTC)
+    month = settled_month(options["month"], now)
+    check_over(month, options["targets"], now)
+    secret = secret_of(options["webhook_secret_file"])
+    document = make_plan(history, settings, out, month=month, asked=asked)
+    for line in send(document, out, options["targets"], focus=asked.focus, secret=secret):
+        click.echo(f"delivered: {line}", err=True)
     if options["as_json"]:
         click.echo(json.dumps(document, indent=2))
     else:
