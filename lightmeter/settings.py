@@ -17,8 +17,10 @@ from lightmeter.settings_export import Export
 from lightmeter.settings_gateway import Gateway
 from lightmeter.settings_grafana import Grafana
 from lightmeter.settings_load import Load
+from lightmeter.settings_localprom import Localprom
 from lightmeter.settings_plan import Plan
 from lightmeter.settings_scale import Scale
+from lightmeter.settings_up import Up
 
 
 Guard = Literal["off", "flag", "retry", "reject"]
@@ -227,26 +229,13 @@ class Log(Section):
     )
 
 
-class Up(Section):
-    """Everything on this machine."""
-
-    load: float = Field(
-        1.0, description="Requests per second of the light load; 0 drives none.", ge=0, le=1000
-    )
-    duration: float = Field(
-        0.0,
-        description="Seconds to run; 0 means until Ctrl-C, or 60 s where there is no terminal.",
-        ge=0,
-        le=2_592_000,
-    )
-
-
 SECTIONS: dict[str, type[Section]] = {
     "serve": Serve,
     "up": Up,
     "load": Load,
     "export": Export,
     "scale": Scale,
+    "localprom": Localprom,
     "grafana": Grafana,
     "dashboards": Dashboards,
     "gateway": Gateway,

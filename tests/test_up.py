@@ -9,9 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 
 from exporter.exposition import TEXT
@@ -20,13 +23,13 @@ from lightmeter.history import History
 from support.cli import clean_environment
 from support.fleet import parse, values
 from support.ports import default_ports
-from support.server import eventually, fetch
+from support.server import GENERATIONS, eventually, fetch
 
 
-def start(data: Path, *options: str) -> subprocess.Popen[str]:
+def start(data: Path, *options: str, **variables: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-P", "-m", "lightmeter.cli", "up", "--data", str(data), *options]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment(), cwd=data
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment(**variables), cwd=data
     )  # fmt: skip
 
 
@@ -41,7 +44,24 @@ def wait_for(process: subprocess.Popen[str], pattern: str) -> str:
 
 
 def free_ports() -> list[str]:
-    return ["--port", "0", "--metrics-port", "0", "--exporter-port", "0"]
+    names = ("--port", "--metrics-port", "--exporter-port", "--scaler-port", "--localprom-port")
+    return [word for name in names for word in (name, "0")]
+
+
+SOON = {"LIGHTMETER_LOCALPROM_INTERVAL": "1", "LIGHTMETER_SCALE_INTERVAL": "1"}
+
+
+def told(words: str, name: str) -> str:
+    """Find an address in the table."""
+    return words.partition(f"  {name} ")[2].split()[0]
+
+
+def asked(words: str, query: str) -> list[dict[str, Any]]:
+    """Ask the store that the table names."""
+    base = told(words, "PromQL").partition("?")[0]
+    answer = httpx.get(base, params={"query": query}, trust_env=False, timeout=20).json()
+    result: list[dict[str, Any]] = answer["data"]["result"]
+    return result
 
 
 def test_whole(tmp_path: Path) -> None:
@@ -53,7 +73,7 @@ def test_whole(tmp_path: Path) -> None:
     assert "/v1/images/generations" in out
     assert re.search(r"requests answered: \d+ ok, 0 otherwise", out)
     assert "The cost plan of what was just seen" in out
-    assert "dedicated" in out
+    assert "GPUs of its own" in out
     assert "No advice yet" in out
     assert str(tmp_path / "report" / "report.html") in out
     assert (tmp_path / "report" / "report.html").exists()
@@ -83,24 +103,80 @@ def test_json(tmp_path: Path) -> None:
 def test_interrupt(tmp_path: Path) -> None:
     """One Ctrl-C ends everything, prints the plan, and leaves no process behind.
 
-    Until then GPUs and host are exported as well; without a driver that is the host.
+    Until then every address of the table answers: GPUs and host are exported (without a driver
+    that is the host), the store knows all parts and the rate of requests, the scaler decides.
     """
     with start(
-        tmp_path, *free_ports(), "--model", "still", "--duration", "300", "--load", "10"
+        tmp_path, *free_ports(), "--model", "still", "--duration", "300", "--load", "10", **SOON
     ) as process:
-        told = wait_for(process, "requests answered")
-        page = told.partition("GPUs and host")[2].split()[0]
-        exported = parse(fetch(page).text, TEXT)
+        words = wait_for(process, "requests answered")
+        pages = re.findall(r"http://\S+", words)
+        statuses = {url: fetch(url).status_code for url in pages}
+        exported = parse(fetch(told(words, "GPUs and host")).text, TEXT)
+        up = eventually(lambda: len(asked(words, "up == 1")) == 4)
+        rate = f"sum(rate({catalog.REQUESTS.name}[10s])) > 3"
+        rated = eventually(lambda: asked(words, rate))
+        ruled = eventually(lambda: asked(words, catalog.slo_requests("5m")))
+        decisions = told(words, "scaler")
+        decided = eventually(lambda: fetch(decisions).json()["decisions"][-1]["observed"].get("rate_long", {}).get("value"))  # fmt: skip
+        [alert] = [rule for group in fetch(told(words, "alerts").replace("/alerts", "/rules")).json()["data"]["groups"] for rule in group["rules"] if rule["name"] == "LightmeterNoWorkerReady"]  # fmt: skip
         family = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
 
     assert 0 == process.returncode
     assert "The cost plan of what was just seen" in out
+    assert len(pages) >= 9
+    assert {GENERATIONS: 405} == {url[url.index("/v1") :]: status for url, status in statuses.items() if status != 200}  # fmt: skip
+    assert (True, True, True, True) == (up, rated, ruled, decided)
+    assert alert["annotations"]["dashboard_url"].startswith(told(words, "PromQL").partition("/api")[0])  # fmt: skip
     assert values(exported, catalog.NODE_CPU, mode="idle")
     assert values(exported, catalog.GPU_UP)
     assert family
     assert eventually(lambda: not any(child.is_running() for child in family))
+
+
+def test_advisory(tmp_path: Path) -> None:
+    """With --advisory nothing is done to the workers, and what would be done is written down.
+
+    Started again without it, the scaler has its say; the samples of the time before are still there.
+    """
+    options = *free_ports(), "--model", "still", "--duration", "300", "--load", "0"
+    with start(tmp_path, *options, "--advisory", "--scaler-min", "2", **SOON) as process:
+        words = wait_for(process, "requests answered")
+        assert eventually(lambda: fetch(told(words, "scaler")).json()["decisions"][-1]["action"] == "up")  # fmt: skip
+        time.sleep(2)  # two looks more
+        workers = asked(words, f"sum({catalog.WORKERS.name})")[0]["value"][1]
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    before = time.time()
+    with start(tmp_path, *options, "--scaler-min", "2", **SOON) as process:
+        again = wait_for(process, "requests answered")
+        kept = asked(again, f"count(present_over_time({catalog.WORKERS.name}[10m] @ {before:.0f}))")
+        two = eventually(lambda: asked(again, f"sum({catalog.WORKERS.name}{{state='ready'}}) == 2"))
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+    records = [json.loads(line) for line in (tmp_path / "scale/decisions.jsonl").read_text().splitlines()]  # fmt: skip
+    assert "advisory" in words
+    assert "1" == workers
+    assert {"advisory: nothing was done"} == {one["result"] for one in records if one["mode"] == "advisory" and one["action"] == "up"}  # fmt: skip
+    assert "No plan:" in out
+    assert kept
+    assert two
+    assert 0o600 == (tmp_path / "admin.key").stat().st_mode & 0o777
+
+
+def test_own_prometheus(tmp_path: Path) -> None:
+    """A Prometheus of one's own is read instead of the store, and what it must scrape is said."""
+    options = "--model", "still", "--duration", "1", "--prometheus", "http://127.0.0.1:9"
+    with start(tmp_path, *free_ports(), *options) as process:
+        out, err = process.communicate(timeout=60)
+
+    assert 0 == process.returncode, err
+    assert re.search(r"Prometheus +http://127.0.0.1:9\n +it must scrape (http://\S+/metrics(, )?){3}\n", out)  # fmt: skip
+    assert "/v1/alerts" in out
+    assert not (tmp_path / "metrics").exists()
 
 
 def test_killed(tmp_path: Path) -> None:
@@ -142,9 +218,10 @@ def test_default_port_taken(tmp_path: Path) -> None:
 def test_no_load(tmp_path: Path) -> None:
     """Without any request there is nothing to plan, which is said and is no failure.
 
-    Nor is an exporter that cannot start, of which the reason is said.
+    Nor is an exporter or a store that cannot start, of which the reason is said.
     """
-    (tmp_path / "lightmeter.toml").write_text("[export]\nweb_config = 'web.yml'\n")
+    lacking = "[export]\nweb_config = 'web.yml'\n[localprom]\nslo = 'nowhere.toml'\n"
+    (tmp_path / "lightmeter.toml").write_text(lacking)
     with start(
         tmp_path, *free_ports(), "--model", "still", "--duration", "1", "--load", "0"
     ) as process:
@@ -152,6 +229,7 @@ def test_no_load(tmp_path: Path) -> None:
 
     assert 0 == process.returncode, err
     assert "No plan:" in out
+    assert re.search(r"PromQL +none: .*nowhere\.toml.* does not exist", out)
     assert re.search(r"GPUs and host +none: .*web\.yml.* does not exist", out)
 
 

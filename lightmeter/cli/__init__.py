@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "export": "The GPU and host exporter.",
     "gateway": "One address in front of many servers, none of them included: it wakes the first.",
     "scale": "How many replicas there should be, and why; advisory until --act.",
+    "localprom": "Metrics without a Prometheus: scrape, keep, evaluate rules, answer PromQL.",
     "explain": "One scaling decision in words.",
     "replay": "Scaling decisions made again from what was seen.",
     "rules": "Alerting and recording rules: make them, check them.",

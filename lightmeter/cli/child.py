@@ -34,6 +34,7 @@ class Child:
         Raises:
             InputError: the log cannot be written.
         """
+        self._asked = False
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         self.log = logs / f"{command}-{stamp}-{os.getpid()}.log"
         try:
@@ -83,10 +84,17 @@ class Child:
     def address(self, name: str) -> str | None:
         """Return the address that it has told under a name; None until then."""
         told = (line.split() for line in self._said())
-        return next((words[-1] for words in told if words[:1] == [name]), None)
+        mine = (words for words in told if words[:1] == [name])
+        return next((word for words in mine for word in words if word.startswith("http")), None)
 
     def _said(self) -> list[str]:
         return self.log.read_text(errors="replace").strip().splitlines()
+
+    def ask_to_end(self) -> None:
+        """Ask it to finish what it does; asking again changes nothing."""
+        if not self._asked:
+            self._asked = True
+            self._process.send_signal(signal.SIGTERM)
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +106,7 @@ class Child:
         trace: TracebackType | None,
     ) -> None:
         """Ask it to finish what it does, and wait for it."""
-        self._process.send_signal(signal.SIGTERM)
+        self.ask_to_end()
         try:
             self._process.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:

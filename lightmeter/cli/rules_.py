@@ -89,7 +89,7 @@ def generate(  # noqa: PLR0917  (one for each option, as click passes them)
     """
     from alerts import files
 
-    slo = _objectives(slo_file)
+    slo = objectives(slo_file)
     wanted = tuple(word.strip() for word in formats.split(","))
     texts, made = files.generate(tuple(dict.fromkeys(packs)), slo, wanted, _labels(labels))
     put(out, texts)
@@ -120,7 +120,12 @@ def _report(
         click.echo(said)
 
 
-def _objectives(file: Path | None) -> Slo:
+def objectives(file: Path | None) -> Slo:
+    """Read a file of objectives; None takes slo.toml, where there is one.
+
+    Raises:
+        RuleError: it cannot be read or used.
+    """
     from alerts.objectives import Slo, parse
 
     path = file or DEFAULT_FILE

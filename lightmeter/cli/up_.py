@@ -1,4 +1,4 @@
-"""``lightmeter up``: exporter, server, load, live figures, and the cost plan of what was seen."""
+"""``lightmeter up``: all parts, load, live figures, and the cost plan of what was seen."""
 
 from __future__ import annotations
 
@@ -9,51 +9,61 @@ import math
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 import httpx
 
-from lightmeter.cli import live
-from lightmeter.cli.child import Child, free_port
-from lightmeter.cli.options import as_json, settings_options, settle, sources
+from lightmeter.cli import house, live
+from lightmeter.cli.child import Child
+from lightmeter.cli.house import House
+from lightmeter.cli.options import as_json, settings_options, settle
 from lightmeter.cli.plan_ import check_plan, make_plan, show_plan
-from lightmeter.configuration import S, Value, resolve
 from lightmeter.errors import HistoryError, PlanError, ServerError
-from lightmeter.settings import Serve, Up
+from lightmeter.settings import Serve
 from lightmeter.settings_export import Export
+from lightmeter.settings_localprom import Localprom
 from lightmeter.settings_plan import Plan
-from lightmeter.units import show_duration, url
+from lightmeter.settings_scale import Scale
+from lightmeter.settings_up import Up
+from lightmeter.units import counted, show_duration, url
 
 
 SECONDS_WITHOUT_TERMINAL = 60.0
 REFRESH_SECONDS, LINE_SECONDS = 1.0, 10.0
 LOOK_SECONDS = 0.1
-EXPORTER_SECONDS = 10.0
-"""How long the exporter may take to start before we go on without its address."""
-_EXPORTER = "exporter_"
+PART_SECONDS = 10.0
+"""How long a part that we can do without may take to start before we go on without its address."""
+_WORDS = (("export", "metrics"), ("localprom", "localprom"), ("scale", "scaler"))
+"""What those parts say first of the line with their address."""
+Parts = Mapping[str, Child]
 _SERVE = ("model", "data", "host", "port", "metrics_port", "workers", "device")
 
 
 @click.command("up")
 @settings_options(Up)
 @settings_options(Serve, *_SERVE)
-@settings_options(Export, "port", prefix=_EXPORTER)
+@settings_options(Export, "port", prefix=house.EXPORTER)
+@settings_options(Localprom, "port", prefix=house.LOCALPROM)
+@settings_options(Scale, "port", "min", "max", prefix=house.SCALER)
 @as_json
 @click.pass_context
 def command(ctx: click.Context, /, as_json: bool, **options: Any) -> None:  # noqa: FBT001
-    """Run everything on this machine: serve, drive a light load, meter server, GPUs and host, and plan at the end.
+    """Run everything on this machine: serve, drive a light load, meter, keep, alert, scale, and plan at the end.
 
     Runs until Ctrl-C, or 60 s where there is no terminal, and then prints the cost plan of what it
-    has just seen. A default port that is taken is replaced by a free one.
+    has just seen. A default port that is taken is replaced by a free one. The scaler drives the
+    server's workers, between 1 and as many as there are GPUs (2 on a CPU).
 
     \b
     Examples:
       lightmeter up
       lightmeter up --model ./Z-Image-Turbo --load 2 --duration 600
+      lightmeter up --advisory                    the scaler only says what it would do
+      lightmeter up --scaler-min 0                the last worker may be let go, too
+      lightmeter up --prometheus http://prometheus.example.com:9090
     """
     up = settle(ctx, Up, options)
     plan = settle(ctx, Plan, {})
@@ -62,18 +72,13 @@ def command(ctx: click.Context, /, as_json: bool, **options: Any) -> None:  # no
     def tell(text: str) -> None:
         click.echo(text, err=as_json)
 
-    ports = _Ports(ctx, tell)
-    serve = ports.settle(Serve, options, "port", "metrics_port")
-    export = ports.settle(Export, options, "port", prefix=_EXPORTER)
-    if not serve.exporter_url and not export.web_config:
-        address = f"{url(export.host, export.port)}/metrics"
-        serve = serve.model_copy(update={"exporter_url": address})
+    settled = house.settle(ctx, options, up, tell)
     began = datetime.now(UTC)
-    _run(up, serve, export, tell)
-    out = serve.data / "report"
+    _run(settled, tell)
+    out = settled.serve.data / "report"
     document: dict[str, Any] | None
     try:
-        document = make_plan(serve.data / "history", plan, out, since=began)
+        document = make_plan(settled.serve.data / "history", plan, out, since=began)
     except (HistoryError, PlanError) as error:
         tell(f"\nNo plan: {error}")
         document = None
@@ -84,99 +89,41 @@ def command(ctx: click.Context, /, as_json: bool, **options: Any) -> None:  # no
         show_plan(document, out)
 
 
-class _Ports:
-    """Moves ports that nobody asked for out of the way of other programs, and of each other."""
-
-    def __init__(self, ctx: click.Context, tell: Callable[[str], None]) -> None:
-        self._ctx = ctx
-        self._tell = tell
-        self._taken: list[int] = []
-
-    def settle(self, kind: type[S], options: Mapping[str, Any], *ports: str, prefix: str = "") -> S:
-        """Settle a section whose options bear a prefix.
-
-        Raises:
-            PortError: a port that was asked for is taken.
-        """
-        given = {key: options.get(prefix + key) for key in kind.model_fields}
-        settled, values = resolve(kind, sources(self._ctx), given)
-        host = str(settled.model_dump()["host"])
-        moved = {
-            value.key: self._port(host, value, prefix) for value in values if value.key in ports
+def _run(settled: House, tell: Callable[[str], None]) -> None:
+    with contextlib.ExitStack() as stack:
+        parts = {
+            name: stack.enter_context(settled.start(name, section))
+            for name, section in settled.children()
         }
-        return settled.model_copy(update=moved)
-
-    def _port(self, host: str, value: Value, prefix: str) -> int:
-        option = "--" + (prefix + value.key).replace("_", "-")
-        port = free_port(
-            host, value.value, option, move=value.origin == "default", taken=self._taken
-        )
-        self._taken.append(port)
-        if value.value not in (port, 0):
-            self._tell(f"port {value.value} is taken, using {port} for {option}")
-        return port
+        for part in parts.values():
+            stack.callback(part.ask_to_end)  # all at once, before the first is waited for
+        asyncio.run(_session(settled, parts, tell=tell))
 
 
-@dataclass(frozen=True)
-class _Addresses:
-    api: str
-    metrics: str
-
-
-def _run(up: Up, serve: Serve, export: Export, tell: Callable[[str], None]) -> None:
+async def _session(settled: House, parts: Parts, *, tell: Callable[[str], None]) -> None:
+    stop, up = asyncio.Event(), settled.up
     endless = up.duration == 0 and sys.stdin.isatty() and sys.stdout.isatty()
     seconds = float("inf") if endless else up.duration or SECONDS_WITHOUT_TERMINAL
-    addresses = _Addresses(
-        url(serve.host, serve.port), f"{url(serve.host, serve.metrics_port)}/metrics"
-    )
-    began, logs = time.monotonic(), serve.data / "logs"
-    with Child("export", export, logs) as exporter, Child("serve", serve, logs) as child:
-        asyncio.run(
-            _session(
-                up,
-                serve,
-                child,
-                exporter=exporter,
-                addresses=addresses,
-                seconds=seconds,
-                began=began,
-                tell=tell,
-            )
-        )
-
-
-async def _session(
-    up: Up,
-    serve: Serve,
-    child: Child,
-    *,
-    exporter: Child,
-    addresses: _Addresses,
-    seconds: float,
-    began: float,
-    tell: Callable[[str], None],
-) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    began, loop = time.monotonic(), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-        await _until_ready(client, child, addresses, stop)
+        await _until_ready(client, parts["serve"], settled.api, stop)
         if stop.is_set():
             return
-        machine = await _machine(exporter)
+        said = {name: await _address(parts[name], word) for name, word in _WORDS if name in parts}
         until = "Ctrl-C" if math.isinf(seconds) else f"{show_duration(seconds)} have passed"
         tell(
             f"\nReady after {time.monotonic() - began:.1f} s. "
-            f"Runs until {until}, then prints the cost plan.\n"
-            f"{_table(serve, addresses, child, machine)}\n"
+            f"Runs until {until}, then prints the cost plan.\n{_table(settled, parts, said)}\n"
         )
-        async with _load(addresses.api, up.load, stop):
-            await _show(client, child, addresses, stop=stop, seconds=seconds, tell=tell)
+        async with _load(settled.api, up.load, stop):
+            metrics = settled.pages["server"]
+            await _show(client, parts["serve"], metrics, stop=stop, seconds=seconds, tell=tell)
 
 
 async def _until_ready(
-    client: httpx.AsyncClient, child: Child, addresses: _Addresses, stop: asyncio.Event
+    client: httpx.AsyncClient, child: Child, api: str, stop: asyncio.Event
 ) -> None:
     from rich.console import Console
 
@@ -184,35 +131,63 @@ async def _until_ready(
         while not stop.is_set():
             child.check()
             with contextlib.suppress(httpx.TransportError):
-                if (await client.get(f"{addresses.api}/readyz")).is_success:
+                if (await client.get(f"{api}/readyz")).is_success:
                     return
             await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _machine(exporter: Child) -> str:
-    """Say where the exporter's metrics are, or why they are nowhere; we do without."""
-    for _ in range(round(EXPORTER_SECONDS / LOOK_SECONDS)):
-        if exporter.ended:
-            return f"none: {exporter.last_words}; its log is {exporter.log}"
-        address = exporter.address("metrics")
+async def _address(part: Child, word: str) -> str:
+    """Say where a part that we can do without answers, or why it does not."""
+    for _ in range(round(PART_SECONDS / LOOK_SECONDS)):
+        if part.ended:
+            return f"none: {part.last_words}; its log is {part.log}"
+        address = part.address(word)
         if address:
             return address
         await asyncio.sleep(LOOK_SECONDS)
-    return f"not yet; the exporter's log is {exporter.log}"
+    return f"not yet; its log is {part.log}"
 
 
-def _table(serve: Serve, addresses: _Addresses, child: Child, machine: str) -> str:
-    rows = (
-        ("web page", f"{addresses.api}/"),
-        ("API", f"{addresses.api}/v1/images/generations"),
-        ("API reference", f"{addresses.api}/openapi.json"),
-        ("ready?", f"{addresses.api}/readyz"),
-        ("metrics", addresses.metrics),
-        ("GPUs and host", machine),
-        ("usage history", str(serve.data / "history")),
-        ("server log", str(child.log)),
-    )
+def _table(settled: House, parts: Parts, said: Mapping[str, str]) -> str:
+    api, data = settled.api, settled.serve.data
+    rows = [
+        ("web page", f"{api}/"),
+        ("API", f"{api}/v1/images/generations"),
+        ("API reference", f"{api}/openapi.json"),
+        ("ready?", f"{api}/readyz"),
+        ("metrics", settled.pages["server"]),
+        ("GPUs and host", said["export"]),
+        *_kept(settled, said),
+        ("scaler", f"{_under(said['scale'], '/v1/decisions')}  ({_scales(settled)})"),
+        ("usage history", str(data / "history")),
+        ("logs", str(parts["serve"].log.parent)),
+    ]
     return "\n".join(f"  {name:14} {value}" for name, value in rows)
+
+
+def _kept(settled: House, said: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Say where metrics are kept, and what a Prometheus that is not ours has to know."""
+    if settled.localprom is None:
+        yield "Prometheus", settled.up.prometheus
+        yield "", f"it must scrape {', '.join(settled.pages.values())}"
+        yield (
+            "",
+            f"and its Alertmanager post to {url(settled.scale.host, settled.scale.port)}/v1/alerts; the rules: lightmeter rules generate",
+        )
+        return
+    yield "PromQL", _under(said["localprom"], "/api/v1/query?query=up")
+    yield "alerts", _under(said["localprom"], "/api/v1/alerts")
+
+
+def _under(address: str, path: str) -> str:
+    return f"{address}{path}" if address.startswith("http") else address
+
+
+def _scales(settled: House) -> str:
+    low, high = settled.scale.min, settled.scale.max
+    if not settled.scale.act:
+        return "advisory: it only says what it would do"
+    return f"keeps {low} to {counted(high, 'worker')}" if low < high else f"keeps {counted(high, 'worker')}"  # fmt: skip
 
 
 @contextlib.asynccontextmanager
@@ -230,7 +205,7 @@ async def _load(url: str, rps: float, stop: asyncio.Event) -> AsyncIterator[None
 async def _show(
     client: httpx.AsyncClient,
     child: Child,
-    addresses: _Addresses,
+    metrics: str,
     *,
     stop: asyncio.Event,
     seconds: float,
@@ -248,14 +223,14 @@ async def _show(
 
     screen = Live(transient=False, auto_refresh=False) if sys.stdout.isatty() else None
     end, next_line = time.monotonic() + seconds, 0.0
-    first = last = await _scrape(client, addresses)
+    first = last = await _scrape(client, metrics)
     with screen or contextlib.nullcontext():
         while time.monotonic() < end and not stop.is_set():
             child.check()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), min(REFRESH_SECONDS, end - time.monotonic()))
             child.check()
-            now = await _scrape(client, addresses)
+            now = await _scrape(client, metrics)
             rows = live.figures(first, last, now)
             if screen:
                 screen.update(table(rows), refresh=True)
@@ -265,12 +240,12 @@ async def _show(
                 last, next_line = now, now.at + LINE_SECONDS
 
 
-async def _scrape(client: httpx.AsyncClient, addresses: _Addresses) -> live.Scrape:
+async def _scrape(client: httpx.AsyncClient, metrics: str) -> live.Scrape:
     try:
-        answer = await client.get(addresses.metrics)
+        answer = await client.get(metrics)
         answer.raise_for_status()
     except httpx.HTTPError as error:
         raise ServerError(
-            f"metrics at {addresses.metrics} cannot be read ({type(error).__name__}); is the server alive?"
+            f"metrics at {metrics} cannot be read ({type(error).__name__}); is the server alive?"
         ) from error
     return live.parse(answer.text, time.monotonic())

@@ -13,7 +13,7 @@ import httpx
 from starlette.applications import Starlette
 
 from lightmeter.errors import HistoryError
-from lightmeter.localprom import archive, rules
+from lightmeter.localprom import archive, notify, rules
 from lightmeter.localprom.api import Api
 from lightmeter.localprom.archive import Archive
 from lightmeter.localprom.evaluate import Options
@@ -39,6 +39,8 @@ class Plan:
     most_series: int = 50_000
     rule_interval_seconds: float = 15.0
     alertmanager_url: str = ""
+    webhook_url: str = ""
+    """Told of the alerts that concern scaling, as Alertmanager tells its receivers."""
 
 
 class Engine:
@@ -103,16 +105,18 @@ class Engine:
         if self._tell is not None:
             self._tell(alerts)
         if self.plan.alertmanager_url and alerts:
-            await self._post(alerts)
+            await self._post(f"{self.plan.alertmanager_url.rstrip('/')}/api/v2/alerts", alerts)
+        message = notify.message(alerts, now_ms)
+        if self.plan.webhook_url and message["alerts"]:
+            await self._post(self.plan.webhook_url, message)
 
-    async def _post(self, alerts: Alerts) -> None:
-        url = f"{self.plan.alertmanager_url.rstrip('/')}/api/v2/alerts"
+    async def _post(self, url: str, told: Any) -> None:
         try:
-            answer = await self._client.post(url, json=alerts)
+            answer = await self._client.post(url, json=told)
             if answer.is_error:
-                self._said(f"Alertmanager {url} answers {answer.status_code}: {answer.text[:200]}")
+                self._said(f"{url} answers {answer.status_code} to alerts: {answer.text[:200]}")
         except httpx.HTTPError as error:
-            self._said(f"Alertmanager {url} cannot be told: {str(error) or type(error).__name__}")
+            self._said(f"{url} cannot be told of alerts: {str(error) or type(error).__name__}")
 
     async def _forgetting(self, clock: Clock) -> None:
         while True:

@@ -1,0 +1,99 @@
+"""``lightmeter localprom``."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lightmeter.cli.options import settings_options, settle
+from lightmeter.cli.rules_ import objectives
+from lightmeter.cli.written import put
+from lightmeter.settings_localprom import Localprom, targets
+from lightmeter.units import url
+
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from alerts.objectives import Slo
+    from lightmeter.localprom.engine import Engine
+
+
+_log = logging.getLogger(__name__)
+
+
+@click.command("localprom")
+@settings_options(Localprom)
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:
+    """Keep metrics without a Prometheus: scrape, keep, evaluate our rules, answer PromQL.
+
+    \b
+    Examples:
+      lightmeter localprom
+      lightmeter localprom --targets server=http://gpu-1:7861/metrics --webhook http://127.0.0.1:9402/v1/alerts
+      curl -s localhost:9090/api/v1/query --data-urlencode 'query=up'
+    """
+    from lightmeter.localprom import server
+
+    settings = settle(ctx, Localprom, options)
+    with server.listen(settings.host, settings.port) as sock:
+        address = url(settings.host, sock.getsockname()[1])
+        slo = _objectives(settings, address)
+        engine = _engine(settings, slo, address)
+        click.echo(f"localprom  {address}")
+        server.serve(engine, _application(engine), sock)
+
+
+def _objectives(settings: Localprom, address: str) -> Slo:
+    """Read the objectives; links that they do not set lead to this program."""
+    slo = objectives(settings.slo)
+    ours = {"runbook": f"{address}/runbook", "dashboards": address}
+    links = slo.links.model_copy(update={key: to for key, to in ours.items() if key not in slo.links.model_fields_set})  # fmt: skip
+    return slo.model_copy(update={"links": links, "scrape_interval": settings.interval})
+
+
+def _engine(settings: Localprom, slo: Slo, address: str) -> Engine:
+    from alerts import files
+    from lightmeter.localprom.engine import Engine, Plan
+    from lightmeter.localprom.scrape import Target
+
+    folder = settings.data / "metrics"
+    texts, _ = files.generate(("recommended",), slo, ("prometheus",), {})
+    put(folder / "rules", texts)
+    asked = [*targets(settings.targets), ("localprom", f"{address}/metrics")]
+    timeout = min(4.0, settings.interval)
+    plan = Plan(
+        targets=[Target(page, job, {}, settings.interval, timeout) for job, page in asked],
+        rule_files=[folder / "rules" / name for name in texts],
+        folder=folder / "samples",
+        retention_seconds=settings.retention,
+        most_series=settings.most_series,
+        rule_interval_seconds=settings.rule_interval,
+        alertmanager_url=settings.alertmanager,
+        webhook_url=settings.webhook,
+    )
+    return Engine(plan, said=_log.warning)
+
+
+def _application(engine: Engine) -> Starlette:
+    """Put together what is answered: Prometheus's API, and this process's own metrics.
+
+    A page that shows boards on top of the API is mounted here, before the rest.
+    """
+    from prometheus_client import CollectorRegistry, ProcessCollector
+    from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Mount, Route
+
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(routes=[Route("/metrics", metrics), Mount("/", engine.app())])

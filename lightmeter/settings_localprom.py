@@ -1,0 +1,74 @@
+"""The knobs of the embedded metrics store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import Field, field_validator
+
+from lightmeter.section import Port, Seconds, Section
+
+
+class Asked(NamedTuple):
+    """A page of metrics, and the label ``job`` of all that stands on it."""
+
+    job: str
+    url: str
+
+
+def targets(text: str) -> list[Asked]:
+    """Read ``JOB=URL,JOB=URL``.
+
+    Raises:
+        ValueError: naming the part that is none.
+    """
+    found = []
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        job, _, url = word.partition("=")
+        if not job or not url.startswith(("http://", "https://")):
+            raise ValueError(f"{word!r} is no target; write JOB=http://HOST:PORT/metrics, several with commas")  # fmt: skip
+        found.append(Asked(job, url))
+    return found
+
+
+class Localprom(Section):
+    """The embedded metrics store."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.", min_length=1)
+    port: Port = Field(9090, description="Port of Prometheus's HTTP API.")
+    targets: str = Field(
+        "server=http://127.0.0.1:7861/metrics,exporter=http://127.0.0.1:9400/metrics,scaler=http://127.0.0.1:9402/metrics",
+        description="Pages of metrics, JOB=URL each, separated by commas; the store's own comes on top.",
+    )
+    interval: Seconds = Field(5.0, description="Time between two scrapes.", ge=1, le=300)
+    rule_interval: Seconds = Field(
+        15.0, description="Time between two evaluations of the rules.", ge=1, le=300
+    )
+    retention: Seconds = Field(
+        259_200.0, description="How long samples are kept.", ge=600, le=31_536_000
+    )
+    most_series: int = Field(
+        50_000, description="Series that are kept; new ones beyond are refused.", ge=100, le=10**7
+    )
+    slo: Path | None = Field(
+        None, description="Objectives of the rules; without it slo.toml, where there is one."
+    )
+    alertmanager: str = Field(
+        "", description="Alertmanager that is told of alerts.", pattern=r"^(https?://\S+)?$"
+    )
+    webhook: str = Field(
+        "",
+        description="Who else is told, in the form of Alertmanager's webhook, of the alerts that concern scaling: a scaler's /v1/alerts.",
+        pattern=r"^(https?://\S+)?$",
+    )
+    data: Path = Field(
+        Path("lightmeter-data"),
+        description="Folder of the samples and rules, under `metrics/`.",
+    )
+
+    @field_validator("targets")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        targets(value)
+        return value
