@@ -11,24 +11,24 @@ from lightmeter.section import Port, Seconds, Section
 
 
 class Asked(NamedTuple):
-    """A page of metrics, and the label ``job`` of all that stands on it."""
+    """A page and its name; of one of metrics that is the label ``job`` of all that stands on it."""
 
-    job: str
+    name: str
     url: str
 
 
 def targets(text: str) -> list[Asked]:
-    """Read ``JOB=URL,JOB=URL``.
+    """Read ``NAME=URL,NAME=URL``.
 
     Raises:
         ValueError: naming the part that is none.
     """
     found = []
     for word in filter(None, (part.strip() for part in text.split(","))):
-        job, _, url = word.partition("=")
-        if not job or not url.startswith(("http://", "https://")):
-            raise ValueError(f"{word!r} is no target; write JOB=http://HOST:PORT/metrics, several with commas")  # fmt: skip
-        found.append(Asked(job, url))
+        name, _, url = word.partition("=")
+        if not name or not url.startswith(("http://", "https://")):
+            raise ValueError(f"{word!r} is no target; write NAME=http://HOST:PORT/..., several with commas")  # fmt: skip
+        found.append(Asked(name, url))
     return found
 
 
@@ -36,7 +36,7 @@ class Localprom(Section):
     """The embedded metrics store."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.", min_length=1)
-    port: Port = Field(9090, description="Port of Prometheus's HTTP API.")
+    port: Port = Field(9090, description="Port of the live page and of Prometheus's HTTP API.")
     targets: str = Field(
         "server=http://127.0.0.1:7861/metrics,exporter=http://127.0.0.1:9400/metrics,scaler=http://127.0.0.1:9402/metrics",
         description="Pages of metrics, JOB=URL each, separated by commas; the store's own comes on top.",
@@ -57,17 +57,21 @@ class Localprom(Section):
     alertmanager: str = Field(
         "", description="Alertmanager that is told of alerts.", pattern=r"^(https?://\S+)?$"
     )
-    webhook: str = Field(
+    scaler: str = Field(
         "",
-        description="Who else is told, in the form of Alertmanager's webhook, of the alerts that concern scaling: a scaler's /v1/alerts.",
+        description="Address of `lightmeter scale`, which is told of the alerts that concern scaling, and whose decisions the page shows.",
         pattern=r"^(https?://\S+)?$",
+    )
+    places: str = Field(
+        "",
+        description="Other pages that the live page links to, NAME=URL each, separated by commas.",
     )
     data: Path = Field(
         Path("lightmeter-data"),
         description="Folder of the samples and rules, under `metrics/`.",
     )
 
-    @field_validator("targets")
+    @field_validator("targets", "places")
     @classmethod
     def _readable(cls, value: str) -> str:
         targets(value)

@@ -115,7 +115,7 @@ REFUSED = {
     "plan audit --history x": "'--history'",
     "plan --history PAST --out out audi": "No such command 'audi'. Did you mean 'audit'?",
     f"{PLAN} --seed -1": "plan.seed is '-1' (from --seed): ",
-    "serve --workers 0": "serve.workers is '0' (from --workers): ",
+    "serve --workers -1": "serve.workers is '-1' (from --workers): ",
     f"{SERVE} absent": "model 'absent' does not exist; give a folder saved with save_pretrained",
     f"{SERVE} ./absent": "model './absent' does not exist; give a folder saved with save_pretrained",
     f"{SERVE} /a/b": "model '/a/b' does not exist; give a folder saved with save_pretrained",

@@ -15,7 +15,7 @@ from lightmeter.errors import LightmeterError, SettingError, nearest
 
 
 COMMANDS: dict[str, str] = {
-    "up": "Everything on this machine: serve, load, meter, and the cost plan at the end.",
+    "up": "Everything on this machine: serve, load, meter, alert, scale, and the cost plan at the end.",
     "serve": "The inference server.",
     "load": "Load generator and benchmark client for any OpenAI-shaped image endpoint.",
     "export": "The GPU and host exporter.",

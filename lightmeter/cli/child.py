@@ -36,7 +36,7 @@ class Child:
         """
         self._asked = False
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        self.log = logs / f"{command}-{stamp}-{os.getpid()}.log"
+        self.log = logs / f"{command.replace(' ', '-')}-{stamp}-{os.getpid()}.log"
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             output = self.log.open("wb")
@@ -46,11 +46,11 @@ class Child:
             ) from error
         with output:
             self._process = subprocess.Popen(  # noqa: S603  (ourselves)
-                [sys.executable, "-P", "-m", "lightmeter.cli", command],
+                [sys.executable, "-P", "-m", "lightmeter.cli", *command.split()],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_environment(command, settings),
+                env=_environment(command.split(maxsplit=1)[0], settings),
                 start_new_session=True,  # Ctrl-C is ours to handle
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  (no threads yet)
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from lightmeter.configuration import S, Value, resolve
 from lightmeter.errors import InputError, explain
 from lightmeter.section import Section
 from lightmeter.settings import Serve
+from lightmeter.settings_dashboards import Dashboards
 from lightmeter.settings_export import Export
 from lightmeter.settings_localprom import Localprom
 from lightmeter.settings_scale import Scale
@@ -77,8 +78,10 @@ class House:
     serve: Serve
     export: Export
     scale: Scale
-    localprom: Localprom | None
+    localprom: Localprom | None = None
     """None where a Prometheus that is already there is read."""
+    page: Dashboards | None = None
+    """The live page alone, over that Prometheus."""
 
     @property
     def api(self) -> str:
@@ -100,6 +103,8 @@ class House:
         yield "serve", self.serve
         if self.localprom:
             yield "localprom", self.localprom
+        if self.page:
+            yield "dashboards serve", self.page
         yield "scale", self.scale
 
     def start(self, command: str, settings: Section) -> Child:
@@ -123,19 +128,32 @@ def settle(ctx: click.Context, options: Mapping[str, Any], up: Up, tell: Tell) -
     if serve.admin_key_file is None:
         serve = serve.model_copy(update={"admin_key_file": _key(serve.data / KEY_FILE)})
     scale = scale.model_copy(update=_scaled(up, serve, scale, free))
-    house = House(up, serve, export, scale, None)
-    if up.prometheus:
-        return house
+    house = House(up, serve, export, scale)
     localprom, unset = ports.settle(Localprom, options, "port", prefix=LOCALPROM)
     wired = {
         "data": serve.data,
-        "webhook": f"{url(scale.host, scale.port)}/v1/alerts",
+        "scaler": url(scale.host, scale.port),
+        "places": f"Make pictures={house.api}/",
         "targets": ",".join(f"{job}={page}" for job, page in house.pages.items()),
     }
     kept = {key: value for key, value in wired.items() if key in unset or key == "data"}
     localprom = localprom.model_copy(update=kept)
+    if up.prometheus:
+        return replace(house, page=_page(up, localprom))
     read = {"prometheus": url(localprom.host, localprom.port)}
-    return House(up, serve, export, scale.model_copy(update=read), localprom)
+    return replace(house, scale=scale.model_copy(update=read), localprom=localprom)
+
+
+def _page(up: Up, localprom: Localprom) -> Dashboards:
+    """Show the boards over a Prometheus that is there, where the store would have shown them."""
+    wired = {
+        "host": localprom.host,
+        "port": localprom.port,
+        "prometheus": up.prometheus,
+        "scaler": localprom.scaler,
+        "report": localprom.data / "report",
+    }
+    return Dashboards.model_validate(wired)
 
 
 def _scaled(up: Up, serve: Serve, scale: Scale, free: set[str]) -> dict[str, Any]:

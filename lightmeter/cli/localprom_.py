@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lightmeter.cli.dashboards_ import runbook_text
 from lightmeter.cli.options import settings_options, settle
 from lightmeter.cli.rules_ import objectives
 from lightmeter.cli.written import put
+from lightmeter.errors import DashboardError
 from lightmeter.settings_localprom import Localprom, targets
 from lightmeter.units import url
 
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+    from starlette.types import ASGIApp
 
     from alerts.objectives import Slo
     from lightmeter.localprom.engine import Engine
@@ -28,12 +31,12 @@ _log = logging.getLogger(__name__)
 @settings_options(Localprom)
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
-    """Keep metrics without a Prometheus: scrape, keep, evaluate our rules, answer PromQL.
+    """Keep metrics without a Prometheus: scrape, keep, evaluate our rules, answer PromQL, show the boards.
 
     \b
     Examples:
       lightmeter localprom
-      lightmeter localprom --targets server=http://gpu-1:7861/metrics --webhook http://127.0.0.1:9402/v1/alerts
+      lightmeter localprom --targets server=http://gpu-1:7861/metrics --scaler http://127.0.0.1:9402
       curl -s localhost:9090/api/v1/query --data-urlencode 'query=up'
     """
     from lightmeter.localprom import server
@@ -44,7 +47,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         slo = _objectives(settings, address)
         engine = _engine(settings, slo, address)
         click.echo(f"localprom  {address}")
-        server.serve(engine, _application(engine), sock)
+        server.serve(engine, _application(engine, settings), sock)
 
 
 def _objectives(settings: Localprom, address: str) -> Slo:
@@ -73,16 +76,13 @@ def _engine(settings: Localprom, slo: Slo, address: str) -> Engine:
         most_series=settings.most_series,
         rule_interval_seconds=settings.rule_interval,
         alertmanager_url=settings.alertmanager,
-        webhook_url=settings.webhook,
+        webhook_url=f"{settings.scaler.rstrip('/')}/v1/alerts" if settings.scaler else "",
     )
     return Engine(plan, said=_log.warning)
 
 
-def _application(engine: Engine) -> Starlette:
-    """Put together what is answered: Prometheus's API, and this process's own metrics.
-
-    A page that shows boards on top of the API is mounted here, before the rest.
-    """
+def _application(engine: Engine, settings: Localprom) -> Starlette:
+    """Put together what is answered: Prometheus's API with the live page, and our own metrics."""
     from prometheus_client import CollectorRegistry, ProcessCollector
     from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
     from starlette.applications import Starlette
@@ -96,4 +96,26 @@ def _application(engine: Engine) -> Starlette:
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    return Starlette(routes=[Route("/metrics", metrics), Mount("/", engine.app())])
+    return Starlette(routes=[Route("/metrics", metrics), Mount("/", _page(engine.app(), settings))])
+
+
+def _page(api: ASGIApp, settings: Localprom) -> ASGIApp:
+    """Put the live page in front of the API, where the library that draws is installed."""
+    import httpx
+
+    from dashboards.live.app import Beside, create_app
+    from dashboards.live.serve import decisions_of
+
+    client = httpx.AsyncClient(trust_env=False)
+    beside = Beside(
+        runbook=runbook_text(),
+        decisions=decisions_of(client, settings.scaler) if settings.scaler else None,
+        report=settings.data / "report",
+        scrape_seconds=settings.interval,
+        places={place.name: place.url for place in targets(settings.places)},
+    )
+    try:
+        return create_app(api, beside)
+    except DashboardError as error:
+        _log.warning("there is no live page: %s", error)
+        return api

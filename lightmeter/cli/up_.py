@@ -36,7 +36,12 @@ REFRESH_SECONDS, LINE_SECONDS = 1.0, 10.0
 LOOK_SECONDS = 0.1
 PART_SECONDS = 10.0
 """How long a part that we can do without may take to start before we go on without its address."""
-_WORDS = (("export", "metrics"), ("localprom", "localprom"), ("scale", "scaler"))
+_WORDS = (
+    ("export", "metrics"),
+    ("localprom", "localprom"),
+    ("dashboards serve", "live"),
+    ("scale", "scaler"),
+)
 """What those parts say first of the line with their address."""
 Parts = Mapping[str, Child]
 _SERVE = ("model", "data", "host", "port", "metrics_port", "workers", "device")
@@ -152,6 +157,7 @@ def _table(settled: House, parts: Parts, said: Mapping[str, str]) -> str:
     api, data = settled.api, settled.serve.data
     rows = [
         ("web page", f"{api}/"),
+        ("live page", said.get("localprom") or said["dashboards serve"]),
         ("API", f"{api}/v1/images/generations"),
         ("API reference", f"{api}/openapi.json"),
         ("ready?", f"{api}/readyz"),

@@ -63,6 +63,7 @@ class Engine:
         store = Store(retention_ms=round(plan.retention_seconds * 1000), most_series=plan.most_series)  # fmt: skip
         for line in archive.load(plan.folder, store) if plan.folder else ():
             said(line)
+        store.end()  # an instance of before may never be scraped again
         self._archive = Archive(plan.folder) if plan.folder else None
         self.keeper = Keeper(store, self._archive)
         step = Options(inner_step_ms=round(plan.rule_interval_seconds * 1000))

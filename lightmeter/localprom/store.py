@@ -148,6 +148,13 @@ class Store:
         series.extend(times[newer:], values[newer:])
         return Kept.OLD if newer else Kept.YES
 
+    def end(self) -> None:
+        """End every series a millisecond after its last sample: nobody knows what came then."""
+        for series in self._series.values():
+            _, values = series.read()
+            if len(values) and not stale(values[-1:])[0]:
+                series.append(series.last_ms + 1, STALE)
+
     def _new(self, labels: Labels) -> Series | None:
         if len(self._series) >= self.most_series:
             return None

@@ -10,8 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
+from alerts.levels import Bounds, Level
+from alerts.webhook import PATH, Webhook
+from lightmeter.localprom import notify
 from lightmeter.localprom.engine import Alerts, Engine, Plan
 from lightmeter.localprom.scrape import Target
 
@@ -67,3 +71,25 @@ def test_life(tmp_path: Path, url: str) -> None:
     kept = again.get("/api/v1/query", params={"query": "last_over_time(level[5m])"}).json()["data"]
     assert "7" == kept["result"][0]["value"][1]
     assert ["firing"] == again.get("/api/v1/label/alertstate/values").json()["data"]
+    gone = again.get("/api/v1/query", params={"query": "level"}).json()["data"]["result"]
+    assert [] == gone  # who was there before is not there now until it is scraped again
+
+
+def test_told_to_a_scaler() -> None:
+    """A scaler hears of an alert that concerns it as from an Alertmanager, of its end, and of no other."""
+    held: list[tuple[str, ...]] = []
+
+    class Holder:
+        def hold(self, levels: tuple[Level, ...]) -> None:
+            held.append(tuple(level.labels["alertname"] for level in levels))
+
+    webhook = Webhook(Holder(), bounds=Bounds(age_seconds=60), token_file=None, registry=CollectorRegistry())  # fmt: skip
+    burning = {"labels": {"alertname": "Burn", "scaling": "raise"}, "annotations": {}, "startsAt": "2026-11-21T00:00:00.000Z", "generatorURL": ""}  # fmt: skip
+    other = {**burning, "labels": {"alertname": "Other"}, "endsAt": "2026-11-21T00:01:00.000Z"}
+    now = 1795219220_000  # 20 s after it began
+    with TestClient(webhook.app) as scaler:
+        for end in ("2026-11-21T00:01:00.000Z", "2026-11-21T00:00:15.000Z"):
+            message = notify.message([{**burning, "endsAt": end}, other], now)
+            assert 200 == scaler.post(PATH, json=message).status_code
+
+    assert [("Burn",), ()] == held
