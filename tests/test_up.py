@@ -73,7 +73,7 @@ def test_whole(tmp_path: Path) -> None:
     assert "/v1/images/generations" in out
     assert re.search(r"requests answered: \d+ ok, 0 otherwise", out)
     assert "The cost plan of what was just seen" in out
-    assert "GPUs of its own" in out
+    assert "for each service" in out
     assert "No advice yet" in out
     assert str(tmp_path / "report" / "report.html") in out
     assert (tmp_path / "report" / "report.html").exists()
