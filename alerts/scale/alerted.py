@@ -17,6 +17,7 @@ class Alerted:
     """The alerts that hold, and the floors that they ask for."""
 
     def __init__(self) -> None:
+        self._kept = 0.0, 0.0
         self._levels: tuple[Level, ...] = ()
         self._floors: dict[str, int] = {}
         """By fingerprint of an alert that raises: one replica more than stood when it began."""
@@ -26,13 +27,19 @@ class Alerted:
         before, self._levels = self._levels, levels
         return {level.fingerprint for level in before} != {level.fingerprint for level in levels}
 
+    def keep(self, floor: float, until: float) -> None:
+        """Keep a floor of alerts that were told to another scaler, ``until`` they would lapse."""
+        self._kept = floor, until
+
     def seen(self, seen: Observations, standing: int, now: float) -> Observations:
         """Add to what is seen; ``standing`` replicas are there, ``now`` is of the levels' clock."""
         holding = [level for level in self._levels if now < level.until]
         raising = {level.fingerprint for level in holding if level.labels.get(catalog.SCALING_LABEL) == Scaling.RAISE}  # fmt: skip
         self._floors = {key: self._floors.get(key, standing + 1) for key in raising}
-        if self._floors:
-            seen = seen._replace(burn_floor=float(max(self._floors.values())))
+        floors = [float(floor) for floor in self._floors.values()]
+        floors += [self._kept[0]] if now < self._kept[1] else []
+        if any(floors):
+            seen = seen._replace(burn_floor=max(floors))
         if any(level.labels.get(catalog.SCALING_LABEL) == Scaling.FREEZE for level in holding):
             seen = seen._replace(ages={**seen.ages, **dict.fromkeys(_DOUBTED, math.inf)})
         return seen

@@ -37,14 +37,22 @@ class Audit:
         self._path, self._most = folder / NAME, most_bytes
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._open()
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644))
         except OSError as error:
             raise InputError(f"audit folder {str(folder)!r} {explain(error)}; give another --data") from error  # fmt: skip
+        self._file: int | None = None
         self.last: deque[dict[str, Any]] = deque(maxlen=last)
 
-    def _open(self) -> None:
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
-        self._end = self._line = _whole(self._file)
+    def resume(self) -> None:
+        """Go on behind what another one has written meanwhile."""
+        self.close()
+
+    def _open(self) -> int:
+        """Open the file with the first decision: until then it may be another's."""
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._end = self._line = _whole(self._file)
+        return self._file
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append a decision, and see that it has left this process.
@@ -54,9 +62,10 @@ class Audit:
         """
         line = _padded(record)
         try:
+            file = self._open()
             if self._end and self._end + len(line) > self._most:
-                self._rotate()
-            _put(self._file, line, self._end)
+                file = self._rotate()
+            _put(file, line, self._end)
         except OSError as error:
             self._take_back()
             raise AuditError(f"the audit {str(self._path)!r} {explain(error)}") from error
@@ -74,23 +83,25 @@ class Audit:
         self.last[-1]["result"] = result
         line = _padded(self.last[-1], self._end - self._line)
         try:
-            _put(self._file, line, self._line)
+            _put(self._open(), line, self._line)
         except OSError as error:
             raise AuditError(f"the audit {str(self._path)!r} {explain(error)}") from error
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
+        self._file = None
 
     def _take_back(self) -> None:
         """Leave no half of a line; where even that fails, a reader skips it."""
         try:
-            os.ftruncate(self._file, self._end)
+            os.ftruncate(self._open(), self._end)
         except OSError as error:
             _log.warning("half a decision stays in the audit: %s", error)
 
-    def _rotate(self) -> None:
-        os.close(self._file)
+    def _rotate(self) -> int:
+        self.close()
         names = [
             self._path,
             *(self._path.with_name(f"decisions.{n}.jsonl") for n in range(1, KEPT)),
@@ -98,7 +109,7 @@ class Audit:
         for newer, older in reversed(list(itertools.pairwise(names))):
             if newer.exists():
                 newer.replace(older)
-        self._open()
+        return self._open()
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:

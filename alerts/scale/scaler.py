@@ -18,6 +18,7 @@ from alerts.scale.alerted import Alerted
 from alerts.scale.audit import Audit
 from alerts.scale.fleet import Fleet, Target
 from alerts.scale.lease import Writer
+from alerts.scale.memory import Memory
 from alerts.scale.observe import Source
 from alerts.scale.starts import Starts
 from alerts.scale.told import Told, merged
@@ -69,13 +70,13 @@ class Scaler:
     """Unix seconds."""
     steady: Callable[[], float] | None = None
     """Seconds that never jump, of the clock that the alerts' levels go by; else ``clock``."""
-    remembered: State | None = None
-    """What was known before a restart."""
+    recall: Callable[[], Memory] = Memory
+    """Tells what is known of the time before the right to act was ours."""
     starts: Starts | None = None
     """Where the target tells who is ready."""
     started: Callable[[float], None] = lambda _: None
     """Hears how long each start took, seconds."""
-    _alerts: Alerted = field(default_factory=Alerted)
+    alerts: Alerted = field(default_factory=Alerted)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _deciding: threading.Lock = field(default_factory=threading.Lock)
     """One decision at a time, whoever asks for it."""
@@ -84,8 +85,7 @@ class Scaler:
     """When a first replica was asked for."""
 
     def __post_init__(self) -> None:
-        known = self.remembered
-        self.state: State = adopt(known, self.settings) if known else fresh(self.settings)
+        self.state: State = fresh(self.settings)
         self._steady = self.steady or self.clock
         self._apart = self.clock() - self._steady()
         self._last: _Look | None = None
@@ -98,7 +98,7 @@ class Scaler:
     def hold(self, levels: tuple[Level, ...]) -> None:
         """Take over the alerts that hold now; where they are others than before, decide at once."""
         with self._lock:
-            others = self._alerts.hold(levels)
+            others = self.alerts.hold(levels)
         if others:
             self._wake.set()
 
@@ -163,13 +163,28 @@ class Scaler:
 
     def look(self) -> None:
         """Take the readings, unless another one scales; the target itself knows best how many replicas there are."""
-        if not self.lease.take():
-            _log.info("%s scales this target; waiting", self.lease.holder)
-            self._last = None
-            return
+        with self._deciding:
+            if not self._allowed():
+                return
         seen, fleet = self.source.look(), self._fleet()
         with self._lock:
             self._last = _Look(self._measured(seen, fleet), fleet, self._steady())
+
+    def _allowed(self) -> bool:
+        """Say whether this one scales; where it just became so, go on where the one before ended."""
+        held = self.lease.held
+        if not self.lease.take():
+            _log.info("%s scales this target; waiting", self.lease.holder)
+            self._last = None
+            return False
+        if held:
+            return True
+        known = self.recall()
+        self.audit.resume()
+        with self._lock:
+            self.state = adopt(known.state, self.settings) if known.state else self.state
+            self.alerts.keep(known.floor, known.until)
+        return True
 
     def decide(self) -> dict[str, Any] | None:
         """Decide on the last readings, write it down and act; return the record, or None where there are none."""
@@ -259,13 +274,13 @@ class Scaler:
         ages = {name: seen.ages.get(name, 0.0) + elapsed for name in sorted(known)}
         if last.fleet is None:
             ages |= {"ready": math.inf, "starting": math.inf}
-            return self._alerts.seen(seen._replace(ready=None, starting=None, ages=ages), self.state.target or 0, self._steady())  # fmt: skip
+            return self.alerts.seen(seen._replace(ready=None, starting=None, ages=ages), self.state.target or 0, self._steady())  # fmt: skip
         ages |= {"ready": elapsed, "starting": elapsed}
         ready, starting, at_hand = last.fleet
         seen = seen._replace(ready=float(ready), starting=float(starting), ages=ages)
         if at_hand is not None and seen.in_flight is not None:
             seen = seen._replace(in_flight=max(seen.in_flight, float(at_hand)))
-        seen = self._alerts.seen(seen, last.fleet.all, self._steady())
+        seen = self.alerts.seen(seen, last.fleet.all, self._steady())
         if self._told is None:
             return seen
         return merged(seen, self._told, self._steady(), alone=not last.fleet.all)

@@ -20,7 +20,7 @@ from alerts.scale.app import Instruments, create_app
 from alerts.scale.audit import Audit
 from alerts.scale.fleet import Leased, Target
 from alerts.scale.lease import Both, Lease, Writer
-from alerts.scale.memory import recall
+from alerts.scale.memory import Memory, recall
 from alerts.scale.observe import Prometheus, Windows
 from alerts.scale.scaler import Scaler
 from alerts.scale.starts import Starts
@@ -45,11 +45,9 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
     source = Prometheus(settings.prometheus, settings.service, settings.wait, bearer=_secret(settings.bearer_file), windows=Windows(settings.short_window, settings.long_window), target=target.name, demand=settings.demand)  # fmt: skip
     certificates = tls.files(settings)
     latest = Latest(max(settings.max_age, 3 * settings.interval))
+    bounds = Bounds(age_seconds=Routing().scaler.lapse_seconds)
     steady = _steady()
-    known = recall(folder, target.name, time.time())
     counted = not isinstance(target, targets.Remembered)
-    if isinstance(target, targets.Remembered):
-        target.asked = known.standing
     instruments = Instruments(registry, target.name)
     scaler = Scaler(
         target=target,
@@ -61,11 +59,10 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
         watcher=Several(instruments, latest),
         clock=time.time,
         steady=steady,
-        remembered=known.state,
+        recall=lambda: _recall(folder, target, bounds),
         starts=Starts() if counted else None,
         started=instruments.started,
     )
-    bounds = Bounds(age_seconds=Routing().scaler.lapse_seconds)
     webhook = Webhook(scaler, bounds=bounds, token_file=settings.token_file, registry=registry, clock=steady, certificates=settings.client_ca_file is not None)  # fmt: skip
     app = create_app(scaler, webhook, registry, time.time)
     secured = (lambda *_: certificates.context()) if certificates else None
@@ -146,6 +143,14 @@ def _lease(folder: Path, target: Target, settings: Scale) -> Writer:
     return Both(own, target.lease(settings.interval)) if settings.act and isinstance(target, Leased) else own  # fmt: skip
 
 
+def _recall(folder: Path, target: Target, bounds: Bounds) -> Memory:
+    """Remember what was decided, and how many that left where the target does not say."""
+    known = recall(folder, target.name, now=time.time(), lapse=bounds.age_seconds)
+    if isinstance(target, targets.Remembered):
+        target.asked = known.standing
+    return known
+
+
 def _steady() -> Callable[[], float]:
     """Make a clock that tells Unix seconds, and goes on evenly where the machine's is set."""
     apart = time.time() - time.monotonic()
@@ -155,9 +160,12 @@ def _steady() -> Callable[[], float]:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=128)
+        sock = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         raise port_error(host, port, "--port", error) from error
+    # asyncio sets it on sockets of its own making only; without it each answer waits 40 ms
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 class _Server(uvicorn.Server):

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from alerts.levels import Level
 from alerts.scale.audit import read
 from alerts.scale.memory import Memory, recall
 from alerts.scale.scaler import Scaler
 from alerts.scale.targets import Remembered
-from lightmeter.catalog import Term
+from lightmeter import catalog
+from lightmeter.catalog import Scaling, Term
 from lightmeter.scaling.decide import decide
 from lightmeter.scaling.decision import inputs
 from lightmeter.scaling.signals import Observations
@@ -18,7 +20,7 @@ from support.clock import Clock
 from support.scaling import BUSY, CALM, scaler
 
 
-BEGIN = 1_700_000_000.0
+BEGIN, LAPSE = 1_700_000_000.0, 360.0
 NOTHING = Observations(None, None, None, None, None, None)
 
 
@@ -26,13 +28,21 @@ def again(folder: Path, before: Scaler, clock: Clock, *seen: Observations) -> Sc
     """Begin anew where another one ended."""
     before.audit.close()
     before.lease.close()
-    known = recall(folder, "null", clock())
-    one = scaler(folder, seen, clock=clock)
-    one.target = Remembered("null", known.standing)
-    return Scaler(
-        target=one.target, source=one.source, audit=one.audit, lease=one.lease,
-        settings=one.settings, mode="act", watcher=one.watcher, clock=clock, remembered=known.state,
-    )  # fmt: skip
+    return remembering(scaler(folder, seen, clock=clock), folder, clock)
+
+
+def remembering(one: Scaler, folder: Path, clock: Clock) -> Scaler:
+    """Let it remember as the command does."""
+    assert isinstance(one.target, Remembered)
+    target = one.target
+
+    def known() -> Memory:
+        found = recall(folder, "null", now=clock(), lapse=LAPSE)
+        target.asked = found.standing
+        return found
+
+    one.recall = known
+    return one
 
 
 def test_hold(tmp_path: Path) -> None:
@@ -80,6 +90,44 @@ def test_blind(tmp_path: Path) -> None:
     assert before["to"] == after["to"] > 0
 
 
+def test_floor(tmp_path: Path) -> None:
+    """What an alert asked for is kept until it must have been told to the new one, and no longer."""
+    clock = Clock(BEGIN)
+    one = scaler(tmp_path, [CALM], clock=clock)
+    one.hold((Level("a" * 16, {catalog.SCALING_LABEL: Scaling.RAISE}, 0.0, BEGIN, BEGIN + LAPSE),))
+    one.step()
+    clock.now += LAPSE - 1
+    other = again(tmp_path, one, clock, CALM)
+    kept = other.step()
+    clock.now += 2
+    lapsed = other.step()
+
+    assert kept is not None
+    assert lapsed is not None
+    assert 1.0 == kept["observed"]["burn_floor"]["value"]
+    assert "burn_floor" not in lapsed["observed"]
+
+
+def test_standby(tmp_path: Path) -> None:
+    """One that waited knows at its turn what was decided meanwhile, and writes behind it."""
+    clock = Clock(BEGIN)
+    one = scaler(tmp_path, [BUSY], clock=clock)
+    other = remembering(scaler(tmp_path, [NOTHING], clock=clock), tmp_path, clock)
+    assert one.step() is not None
+    assert other.step() is None
+    last = [one.step() for _ in range(5)][-1]
+    one.audit.close()
+    one.lease.close()
+    after = other.step()
+    found = list(read(tmp_path))
+
+    assert last is not None
+    assert after is not None
+    assert last["to"] == after["to"] > 0
+    assert 7 == len(found)
+    assert [last["id"], after["id"]] == [one["id"] for one in found[-2:]]
+
+
 def test_no_result(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A decision whose result nobody knows is named, not taken for done, and wanted again."""
     clock = Clock(BEGIN)
@@ -99,13 +147,13 @@ def test_no_result(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_nothing_known(tmp_path: Path) -> None:
     """An empty folder, another target's decisions, and lines of another version are nothing to go by."""
-    assert Memory() == recall(tmp_path / "none", "null", BEGIN)
+    assert Memory() == recall(tmp_path / "none", "null", now=BEGIN)
     one = scaler(tmp_path, [BUSY])
     one.step()
-    assert Memory() == recall(tmp_path, "pool", BEGIN)
+    assert Memory() == recall(tmp_path, "pool", now=BEGIN)
     with (tmp_path / "decisions.jsonl").open("a") as file:
         file.write('{"id": "x", "target": "null", "state": {}}\n')
-    assert Memory() == recall(tmp_path, "null", BEGIN)
+    assert Memory() == recall(tmp_path, "null", now=BEGIN)
 
 
 @pytest.mark.parametrize("jump", [-86_400.0, -7200.0, 7200.0, 30 * 86_400.0])
