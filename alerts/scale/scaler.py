@@ -163,22 +163,22 @@ class Scaler:
 
     def look(self) -> None:
         """Take the readings, unless another one scales; the target itself knows best how many replicas there are."""
-        with self._deciding:
-            if not self._allowed():
-                return
+        if not (self.lease.held and self.lease.take()):
+            with self._deciding:
+                if not self._take_over():
+                    return
         seen, fleet = self.source.look(), self._fleet()
         with self._lock:
             self._last = _Look(self._measured(seen, fleet), fleet, self._steady())
 
-    def _allowed(self) -> bool:
-        """Say whether this one scales; where it just became so, go on where the one before ended."""
-        held = self.lease.held
+    def _take_over(self) -> bool:
+        """Go on where the one before ended, who may have been this one; say whether it is our turn."""
+        if self.lease.held:
+            return True  # another thread was faster
         if not self.lease.take():
             _log.info("%s scales this target; waiting", self.lease.holder)
             self._last = None
             return False
-        if held:
-            return True
         known = self.recall()
         self.audit.resume()
         with self._lock:
