@@ -13,10 +13,12 @@ import pytest
 
 from inference.gateway import upstreams
 from inference.gateway.replica import Load, Replica, least
+from inference.gateway.server import Ways
 from inference.gateway.upstreams import Address, Name
 from inference.gateway.waking import Arrivals
 from lightmeter import catalog
 from lightmeter.errors import SettingError
+from lightmeter.settings_gateway import Gateway
 from support.endpoint import PICTURE, Endpoint, Reply, Request, endpoint
 from support.front import Late, error, front, posts, replica, served
 from support.server import GENERATIONS
@@ -472,6 +474,21 @@ def test_bad_upstream(text: str, wrong: str) -> None:
         upstreams.parse(text)
 
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ({"wake": "dns:scaler:9402"}, "gateway.wake"),
+        ({"wake": "scaler"}, "no address"),
+        ({"wake_token_file": Path("none")}, "does not exist"),
+        ({"keys": Path("none")}, "does not exist"),
+    ],
+)
+def test_bad_settings(settings: dict[str, Any], wrong: str) -> None:
+    """A scaler or a file that cannot be used is refused before anything listens."""
+    with pytest.raises(SettingError, match=wrong):
+        Ways.read(Gateway(upstream="http://a:1", **settings))
 
 
 def test_upstreams() -> None:

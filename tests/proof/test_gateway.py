@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from support.cli import clean_environment, lightmeter
 from support.debian import need
 from support.gateway import Gateway
 from support.netns import Net, network
-from support.server import PLAIN, eventually
+from support.server import PLAIN, Server, eventually
 
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(400)]
@@ -74,7 +75,7 @@ class World:
         )  # fmt: skip
         self._prometheus(control)
         program = f"{sys.executable} -P {replicas.__file__} {folder}"
-        self._run(control, [sys.executable, "-P", "-m", "lightmeter.cli", "scale", "--act", "--host", control["host"], "--port", str(control["port"]), "--interval", "1", "--max", str(MOST), "--wait", "2", "--cold-start", "10", "--violation-price", "0.1", "--hold-least", "6", "--short-window", "10", "--long-window", "20", "--service", "zimage", "--demand", "gateway", "--prometheus", f"http://{control['host']}:{control['metrics']}", "--token-file", str(token), "--target", f"command:{program}", "--data", str(folder)])  # fmt: skip
+        self._run(control, [sys.executable, "-P", "-m", "lightmeter.cli", "scale", "--act", "--host", control["host"], "--port", str(control["port"]), "--interval", "1", "--max", str(MOST), "--wait", "2", "--cold-start", "10", "--violation-price", "0.1", "--hold-least", "6", "--turn-price", "0", "--short-window", "10", "--long-window", "20", "--service", "zimage", "--demand", "gateway", "--prometheus", f"http://{control['host']}:{control['metrics']}", "--token-file", str(token), "--target", f"command:{program}", "--data", str(folder)])  # fmt: skip
         assert eventually(lambda: self._decisions(1)), "no decision"
 
     def _prometheus(self, control: dict[str, Any]) -> None:
@@ -195,3 +196,36 @@ def _there_and_back(folder: Path, net: Net | None, model: str, *, steps: int) ->
     assert {200} == set(busy) | set(calm)
     assert 1 == wakes
     assert (0, []) == (ran.code, json.loads(ran.out)["different"])
+
+
+def test_kill(tmp_path: Path) -> None:
+    """Replicas that are killed or told to end at work lose no request; a stream that had begun says how it ended."""
+    with (
+        Server(tmp_path / "a", "--max-steps", "1000", "--batch", "1", "--replica", "a") as a,
+        Server(tmp_path / "b", "--max-steps", "1000", "--batch", "1", "--replica", "b") as b,
+        Gateway(f"{a.ready().api},{b.ready().api}", "--in-flight", "2") as gateway,
+    ):
+        gateway.replicas(2)
+        with ThreadPoolExecutor(8) as pool:
+            asked = [pool.submit(gateway.post, num_inference_steps=500) for _ in range(4)]
+            assert eventually(lambda: a.value(catalog.IN_FLIGHT) == 2)
+            streams = pool.submit(gateway.post, num_inference_steps=1000, stream=True)
+            a.process.kill()
+            statuses = [one.result().status_code for one in asked]
+            stream = streams.result()
+        assert [200] * 4 == statuses
+        assert 200 == stream.status_code
+        assert "image_generation.completed" in stream.text
+
+        cut: list[httpx.Response] = []
+        telling = threading.Thread(
+            target=lambda: cut.append(gateway.post(num_inference_steps=1000, stream=True))
+        )
+        telling.start()
+        assert eventually(lambda: b.value(catalog.IN_FLIGHT) == 1)  # fmt: skip
+        time.sleep(0.5)
+        b.process.kill()
+        telling.join()
+        assert "event: error" in cut[0].text
+        assert '"status": 503' in cut[0].text
+        assert eventually(lambda: gateway.value(catalog.REQUESTS, outcome="shed") >= 1)
