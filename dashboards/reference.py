@@ -58,14 +58,14 @@ $ lightmeter dashboards serve --prometheus http://prometheus:9090 --port 9091
 |---|---|
 | `/` | pictures, latency, GPUs, quality, money and alerts, each explained in a sentence |
 | `/d/lightmeter-overview` and the others | a board; `viewPanel`, `from`, `to`, `refresh` and `var-service` in the address mean what they mean to Grafana, so the links of [alerts](alerts.md) work |
-| `/alerts` | what fires, what may soon, what is watched; each with its first step, its runbook and its panel |
+| `/alerts` | what fires (its count stands in the menu of every page), what may soon, what is watched; each with its first step, its runbook and its panel |
 | `/runbook` | the runbook, an anchor for each alert, in any case |
 | `/decisions` | the [scaler](scaling.md)'s last decisions with their reasons (`--scaler`); they are marks over all panels as well |
 | `/report/` | the [cost report](planner.md) (`--report`), as soon as there is one |
 | `/api/v1/...` | the questions of Prometheus's API, passed on; nothing that writes is |
 
 - A panel with nothing to draw says which of these it is: nobody sends its metric, the choice leaves no series over, or nothing happened.
-- Drag over a chart to look closer. A name in the legend shows that line alone; with Ctrl it hides it. `i` says what a panel shows, what is normal and what to do; `▦` gives the chart as a table. All keys are listed by `?`, and may be switched off there.
+- Drag over a chart to look closer. A name in the legend shows that line alone; with Ctrl it hides it. `i` says what a panel shows, what is normal and what to do; `▦` gives the chart as a table. The arrow keys walk along a chart and tell its values. All keys are listed by `?`, and may be switched off there.
 - Dots on latency panels are requests; a click opens the trace if `--trace-url` says where traces are shown.
 - It is dark or light as the system is, or as the button ◐ says.
 - It listens on this machine only and asks nobody who they are: whoever reaches it can read all metrics. In front of others put a proxy that asks. The token for Prometheus (`--bearer-file`) stays in this process.

@@ -63,13 +63,19 @@ def create_app(api: ASGIApp, beside: Beside | None = None) -> Starlette:
     files = assets.files()
     shell = files.pop("index.html")
     book = asset(runbook.page(given.runbook, files.pop("runbook.html").data.decode()).encode(), ".html")  # fmt: skip
+    boards = _boards()
     routes = [
         Route("/api/v1/{rest:path}", api),
         Route("/-/{rest:path}", api),
-        *(Route(path, _serving(shell)) for path in ("/", "/d/{uid}", "/alerts", "/decisions")),
+        Route("/healthz", _healthz),
+        *(Route(path, _serving(shell)) for path in ("/", "/alerts", "/decisions")),
+        *(
+            Route(path, _board(shell, frozenset(boards)))
+            for path in ("/d/{uid}", "/d/{uid}/{slug}")
+        ),
         Route(RUNBOOK, _serving(book)),
         *(Route(f"/live/{name}", _serving(file)) for name, file in files.items()),
-        *(Route(f"/live/boards/{uid}.json", _serving(file)) for uid, file in _boards().items()),
+        *(Route(f"/live/boards/{uid}.json", _serving(file)) for uid, file in boards.items()),
         Route("/live/about.json", _about(given)),
         Route("/live/decisions", _decisions(given.decisions)),
     ]
@@ -91,6 +97,21 @@ def _serving(file: Asset) -> Callable[[Request], Awaitable[Response]]:
         return file.answer(request)
 
     return answer
+
+
+def _board(shell: Asset, known: frozenset[str]) -> Callable[[Request], Awaitable[Response]]:
+    """Serve the page of a board; of one that is not there the page says so itself."""
+
+    async def answer(request: Request) -> Response:
+        if request.path_params["uid"] in known:
+            return shell.answer(request)
+        return Response(shell.data, 404, media_type=shell.kind)
+
+    return answer
+
+
+async def _healthz(_: Request) -> Response:
+    return JSONResponse({"status": "ok"})
 
 
 def _about(given: Beside) -> Callable[[Request], Awaitable[Response]]:

@@ -65,13 +65,15 @@ def board(boards: Boards) -> dict[str, Any]:
         heading = {"x": 0, "y": 0, "w": COLUMNS, "h": 1}
         panels.append({"id": number, "type": "row", "title": theme.title, "description": theme.says, "gridPos": heading})  # fmt: skip
         panels += _side_by_side([_moved(boards, *place) for place in theme.panels])
-    kept = ("annotations", "refresh", "time", "timezone", "schemaVersion")
+    kept = ("annotations", "timezone", "schemaVersion")
     return {
         "uid": UID,
         "title": "What goes on here",
         "description": "Pictures, the time they take, the GPUs that make them, whether they are any good, what they cost, and what is wrong.",
         "panels": panels,
         "templating": {"list": _variables(boards)},
+        "time": {"from": "now-15m", "to": "now"},
+        "refresh": "10s",
         **{key: overview[key] for key in kept},
     }
 

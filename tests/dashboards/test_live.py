@@ -25,7 +25,7 @@ from lightmeter.localprom.store import Store
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "alerts" / "runbook.md").read_text()
 RULES = ROOT / "alerts" / "generated" / "prometheus"
-PAGES = ("/", f"/d/{Board.COST}", "/d/anything", "/alerts", "/decisions", "/runbook")
+PAGES = ("/", f"/d/{Board.COST}", f"/d/{Board.COST}/cost", "/alerts", "/decisions", "/runbook")
 
 
 def store() -> Any:
@@ -181,4 +181,7 @@ def test_unknown(page: TestClient) -> None:
     """An address that is nothing says where to begin; an unknown board is not found."""
     assert "begin at /" in page.get("/nowhere").json()["error"]
     assert 404 == page.get("/live/boards/x.json").status_code
+    unknown = page.get("/d/x")
+    assert (404, "text/html; charset=utf-8") == (unknown.status_code, unknown.headers["content-type"])  # fmt: skip
+    assert {"status": "ok"} == page.get("/healthz").json()
     assert 405 == page.post("/").status_code

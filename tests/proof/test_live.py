@@ -160,6 +160,10 @@ def test_keyboard(reader: Reader) -> None:
     press("e")
     expect(page.locator(".panel:focus table")).to_contain_text("mean")
     press("e")
+    press("ArrowLeft")
+    press("ArrowLeft")
+    expect(page.locator("#said")).to_contain_text(" s")
+    expect(page.locator("#tip")).to_be_visible()
     press("v")
     expect(page.locator(".panel")).to_have_count(1)
     assert "viewPanel=" in page.url
@@ -265,6 +269,32 @@ def test_lists(reader: Reader) -> None:
 
     expect(reader.page.locator("tbody tr")).to_have_count(1)
     assert [] == reader.complaints
+
+
+def test_unknown_addresses(reader: Reader) -> None:
+    """A board or an entry of the runbook that is not there is said, and so are times that are none."""
+    reader.page.goto("/d/nothing")
+    expect(reader.page.locator("#trouble")).to_contain_text("no such board")
+    reader.page.goto("/runbook#nothing")
+    expect(reader.page.locator("#lost")).to_contain_text("no entry for nothing")
+    reader.complaints.clear()  # the browser's own line on status 404
+    panels = reader.read(f"/d/{Board.OVERVIEW}?from=never&to=ever&viewPanel=99")
+
+    assert len(panels) > 1
+    assert not [panel for panel in panels if panel["trouble"]]
+    assert [] == reader.complaints
+
+
+def test_one_line_alone(reader: Reader) -> None:
+    """A click in the legend shows one line; the focus stays on it, also when the panel is asked again."""
+    reader.read(f"/d/{Board.LATENCY}?from=now-30m&to=now&viewPanel=20")
+    page = reader.page
+    page.get_by_role("button", name="p95").click()
+    expect(page.locator(".legend [aria-pressed=true]")).to_have_count(1)
+    page.keyboard.press("r")
+    page.wait_for_timeout(500)
+
+    assert "p95" in page.evaluate("document.activeElement.textContent")
 
 
 def test_theme_stays(reader: Reader) -> None:

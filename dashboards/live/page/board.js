@@ -72,12 +72,12 @@ export class Board {
   // ---------------------------------------------------------------- data
 
   get span() {
-    const [start, end] = [moment(this.state.span.from), moment(this.state.span.to)];
+    const [start, end] = [moment(this.state.span.from), this.end];
     return start < end ? { start, end } : { start: end - 3600, end };
   }
 
   get end() {
-    return moment(this.state.span.to);
+    return moment(this.state.span.to) || Date.now() / 1000;
   }
 
   get words() {

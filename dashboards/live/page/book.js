@@ -7,6 +7,9 @@ function arrive() {
   const wanted = decodeURIComponent(location.hash.slice(1)).toLowerCase();
   if (!wanted) return;
   const target = document.getElementById(wanted);
+  const lost = document.getElementById("lost");
+  lost.hidden = Boolean(target);
+  lost.textContent = target ? "" : `This runbook has no entry for ${wanted}.`;
   target?.scrollIntoView();
   target?.focus({ preventScroll: true });
 }

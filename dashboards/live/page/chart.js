@@ -1,7 +1,7 @@
 // Lines over time, by uPlot: stacked or not, with thresholds, marks, dots of exemplars, one cursor for all.
 
 import { colour, faint, line, variable } from "./make.js";
-import { ticks } from "./time.js";
+import { stamp, ticks } from "./time.js";
 import { axis, show } from "./units.js";
 import { hide, tell } from "./tip.js";
 
@@ -85,13 +85,15 @@ export function chart(box, panel, series, frame, beside) {
     },
   };
   const drawn = new uPlot(options, [times(frame), ...values], box);
+  drawn.told = (at) => `${stamp(drawn.data[0][at])}: ${there(drawn, series, how, at).map((row) => `${row.name} ${row.text}`).join(", ") || "nothing"}`;
+  drawn.over.addEventListener("mouseenter", () => { drawn.steered = false; });
   drawn.over.addEventListener("mouseleave", hide);
   drawn.over.addEventListener("click", () => pick(drawn, beside));
   return drawn;
 }
 
 function lined(one, place, how, shown) {
-  const stroke = line(one.place ?? place);
+  const stroke = line(place);
   return { label: one.name, show: shown, stroke, width: 1.6, fill: how.fill ? faint(stroke, how.stacked ? 0.35 : 0.1) : undefined, spanGaps: false, points: { show: lonely, size: 4, fill: stroke } };
 }
 
@@ -182,16 +184,31 @@ function near(u, found, top = null) {
 
 function hover(u, series, how, beside) {
   const { left, top, idx } = u.cursor;
-  if (!u.over.matches(":hover") && document.activeElement !== u.root.parentElement) return;
+  if (!u.over.matches(":hover") && !u.steered) return;
   if (left < 0 || idx === null || idx === undefined) return hide();
-  const rows = series
-    .map((one, place) => ({ name: one.name, tint: line(one.place ?? place), value: one.values[idx], shown: u.series[place + 1].show }))
-    .filter((row) => row.shown && row.value !== null && row.value !== undefined);
-  if (!how.stacked) rows.sort((one, other) => other.value - one.value);
-  else rows.reverse();
+  const rows = there(u, series, how, idx);
   const notes = near(u, beside.marks()).map((each) => ({ tint: colour(each.colour), text: [each.title, each.text].filter(Boolean).join(": ") }));
   const traces = near(u, beside.dots(), top).slice(0, 3).map((each) => ({ tint: variable("--blue"), text: `${show(each.value, how.unit)}, trace ${each.trace}${beside.trace(each) ? " (click to open)" : ""}` }));
-  tell(u.over, left, top, u.data[0][idx], rows.map((row) => ({ ...row, text: show(row.value, how.unit, how.decimals) })), [...traces, ...notes]);
+  tell(u.over, left, top, u.data[0][idx], rows, [...traces, ...notes]);
+}
+
+// The values at one step, the largest first or as they are stacked.
+function there(u, series, how, idx) {
+  const rows = series
+    .map((one, place) => ({ name: one.name, tint: line(place), value: one.values[idx], shown: u.series[place + 1].show }))
+    .filter((row) => row.shown && row.value !== null && row.value !== undefined)
+    .map((row) => ({ ...row, text: show(row.value, how.unit, how.decimals) }));
+  return how.stacked ? rows.reverse() : rows.sort((one, other) => other.value - one.value);
+}
+
+// Move the cursor by keys; gives what stands there, in words.
+export function steer(u, by) {
+  const last = u.data[0].length - 1;
+  const at = Math.max(0, Math.min(last, u.steered ? u.at + by : last));
+  u.steered = true;
+  u.at = at;
+  u.setCursor({ left: u.valToPos(u.data[0][at], "x"), top: u.over.clientHeight / 2 });
+  return u.told?.(at) ?? "";
 }
 
 function zoom(u, beside) {

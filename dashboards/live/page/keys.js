@@ -3,7 +3,7 @@
 import { $, make } from "./make.js";
 
 const SAID = [
-  ["?", "this list"], ["h, 1 … 5", "first page, boards"], ["a, d", "alerts, decisions"], ["j, k", "next panel, the one before"], ["v", "that panel alone, or all again"],
+  ["?", "this list"], ["h, 1 … 5", "first page, boards"], ["a, d", "alerts, decisions"], ["j, k", "next panel, the one before"], ["v", "that panel alone, or all again"], ["← →", "its values, step by step"],
   ["i", "what it shows"], ["e", "as a table"], ["r", "ask again"], [", .", "earlier, later"], ["-", "a wider span"], ["t", "choose the time"], ["c", "dark or light"], ["Esc", "all panels"],
 ];
 
@@ -40,6 +40,7 @@ function actions(about, board) {
     v: () => (board.state.panel ? board.alone(null) : here() && !here().given.from && board.alone(here().given.id)),
     i: () => here()?.explain(),
     e: () => here()?.flip(),
+    ...(here() ? { ArrowLeft: () => here().step(-1), ArrowRight: () => here().step(1) } : {}),
     r: () => board.refresh(),
     ",": () => board.shift(-0.5),
     ".": () => board.shift(0.5),

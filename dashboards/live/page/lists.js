@@ -25,16 +25,19 @@ export function repeat(page) {
   return round();
 }
 
-export const runbook = (name) => `/runbook#${name.toLowerCase()}`;
-
-const local = (address) => { // the page that an alert names, on this server
+// What an alert links to: a page of this server by its path, another by its address, nothing else.
+function local(address) {
   try {
     const url = new URL(address, location.href);
-    return url.pathname.startsWith("/d/") ? url.pathname + url.search : address;
+    if (!/^https?:$/.test(url.protocol)) return "";
+    return /^\/(d\/|runbook$)/.test(url.pathname) ? url.pathname + url.search + url.hash : address;
   } catch {
     return "";
   }
-};
+}
+
+const book = (annotations) => (annotations?.runbook_url ? local(annotations.runbook_url) : "");
+const named = (text, address) => (address ? make("a", { href: address, textContent: text }) : text);
 
 // ---------------------------------------------------------------------------- alerts
 
@@ -62,11 +65,11 @@ function calm(rules) {
 function card(alert) {
   const { labels, annotations, state, rule } = alert;
   const panel = annotations.dashboard_url ? local(annotations.dashboard_url) : "";
-  const links = [make("a", { href: runbook(labels.alertname), textContent: "Runbook: what to do" })];
+  const links = book(annotations) ? [make("a", { href: book(annotations), textContent: "Runbook: what to do" })] : [];
   if (panel) links.push(make("a", { href: panel, textContent: "Panel: what it sees" }));
   const kept = Object.entries(labels).filter(([name]) => !["alertname", "severity"].includes(name));
   return make("li", { className: `card ${state}` },
-    make("h2", {}, make("a", { href: runbook(labels.alertname), textContent: labels.alertname })),
+    make("h2", {}, named(labels.alertname, book(annotations))),
     make("p", { className: "pills" }, pill(state, state), pill("", WHO[labels.severity] ?? labels.severity ?? ""), make("span", { className: "quiet", textContent: `since ${stamp(Date.parse(alert.activeAt) / 1000)}, ${ago(Date.parse(alert.activeAt) / 1000)}` })),
     make("p", { textContent: annotations.summary ?? rule.query }),
     ...(annotations.action ? [make("p", {}, make("b", { textContent: "First: " }), ...code(annotations.action))] : []),
@@ -79,7 +82,7 @@ const pill = (kind, text) => make("span", { className: `pill ${kind}`, textConte
 
 function quiet(rules) {
   const silent = rules.filter((rule) => rule.state !== "firing");
-  const rows = silent.map((rule) => make("tr", {}, make("th", { scope: "row" }, make("a", { href: runbook(rule.name), textContent: rule.name })), make("td", { textContent: WHO[rule.labels.severity] ?? rule.labels.severity ?? "" }), make("td", { textContent: rule.state })));
+  const rows = silent.map((rule) => make("tr", {}, make("th", { scope: "row" }, named(rule.name, book(rule.annotations))), make("td", { textContent: WHO[rule.labels.severity] ?? rule.labels.severity ?? "" }), make("td", { textContent: rule.state })));
   const open = document.querySelector("details.all")?.open ?? false;
   const head = make("tr", {}, ...["alert", "whom it tells", "now"].map((text) => make("th", { scope: "col", textContent: text })));
   return make("details", { className: "all", open }, make("summary", { textContent: `What is watched: ${rules.length} rules` }), make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));

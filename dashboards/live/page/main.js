@@ -5,8 +5,10 @@ import { Controls } from "./controls.js";
 import { keys } from "./keys.js";
 import { $, make } from "./make.js";
 import { alerts, decisions, repeat } from "./lists.js";
+import { ask } from "./query.js";
 import { State } from "./state.js";
 
+const COUNT_MS = 30_000;
 let board = null;
 
 async function json(address) {
@@ -35,9 +37,21 @@ async function begin() {
   const uid = location.pathname === "/" ? "home" : /^\/d\/([\w-]+)/.exec(location.pathname)?.[1];
   navigate(about, uid);
   keys(about, () => board);
+  count();
   if (location.pathname === "/alerts") { entitle("Alerts", ""); return repeat(alerts); }
   if (location.pathname === "/decisions") { entitle("Scaling decisions", ""); return repeat(decisions); }
   await open(uid, about);
+}
+
+// How many alerts fire stands beside their link, on every page.
+async function count() {
+  try {
+    const { alerts: found } = await ask("alerts");
+    const firing = found.filter((one) => one.state === "firing" && one.labels.severity !== "none").length;
+    const link = document.querySelector('#places a[href="/alerts"]');
+    link.replaceChildren("Alerts", ...(firing ? [" ", make("b", { className: "badge", textContent: firing, ariaLabel: `${firing} firing` })] : []));
+  } catch { /* the page itself says what is wrong */ }
+  setTimeout(count, COUNT_MS);
 }
 
 async function open(uid, about) {

@@ -1,6 +1,6 @@
 // One panel: its frame, its questions, what is drawn of the answers, and words where there is nothing.
 
-import { chart, drawing, size } from "./chart.js";
+import { chart, drawing, size, steer } from "./chart.js";
 import { bands, heat } from "./heat.js";
 import { line, make, say } from "./make.js";
 import { bars, stat, states, table } from "./plain.js";
@@ -58,6 +58,11 @@ export class Panel {
     this.#draw();
   }
 
+  // A step of the cursor by keys.
+  step(by) {
+    if (this.drawn) say(steer(this.drawn, by));
+  }
+
   get #instant() {
     return INSTANT.includes(this.given.type);
   }
@@ -70,6 +75,7 @@ export class Panel {
     try {
       const answers = await Promise.all(this.given.targets.map((target) => this.#asked(target, all, times, signal)));
       this.series = answers.flat().slice(0, MOST_SERIES);
+      this.more = answers.flat().length - this.series.length;
       this.frame = times;
       this.trouble = null;
       this.exemplars = await this.#traced(all, span, signal);
@@ -121,7 +127,8 @@ export class Panel {
     this.drawn?.destroy();
     this.drawn = null;
     this.element.classList.toggle("empty", !this.trouble && this.#empty);
-    this.element.querySelector(".legend").replaceChildren();
+    const lines = this.given.type === "timeseries" && this.series?.length && !this.flat;
+    if (!lines) this.element.querySelector(".legend").replaceChildren();
     this.body.removeAttribute("role");
     this.body.removeAttribute("aria-label");
     if (this.trouble) return this.#words("trouble", "Cannot be shown", this.trouble.message);
@@ -178,16 +185,28 @@ export class Panel {
     };
     const toggle = (name) => this.hidden.delete(name) || this.hidden.add(name);
     const latest = (one) => one.values.findLast((each) => each !== null);
+    const list = this.element.querySelector(".legend");
+    const names = JSON.stringify([this.series.map((one) => one.name), [...this.hidden], this.more]);
+    const values = this.series.map((one) => show(latest(one), unit, decimals));
+    if (list.dataset.names === names && list.childElementCount) { // keep the buttons: one may have the focus
+      list.querySelectorAll("button").forEach((button) => { button.lastChild.textContent = values[button.dataset.place]; });
+      return;
+    }
+    list.dataset.names = names;
     const order = this.series.map((one, place) => ({ one, place })).sort((here, there) => !latest(here.one) - !latest(there.one));
-    this.element.querySelector(".legend").replaceChildren(...order.map(({ one, place }) => {
+    list.replaceChildren(...order.map(({ one, place }) => {
       const swatch = make("i", { className: "swatch" });
       swatch.style.background = line(place);
-      const value = show(latest(one), unit, decimals);
-      const button = make("button", { type: "button", title: "Show it alone; with Ctrl: hide it" }, swatch, make("span", { textContent: one.name }), make("b", { textContent: value }));
+      const button = make("button", { type: "button", title: "Show it alone; with Ctrl: hide it" }, swatch, make("span", { textContent: one.name }), make("b", { textContent: values[place] }));
+      button.dataset.place = place;
       button.ariaPressed = String(!this.hidden.has(one.name));
-      button.onclick = (event) => { (event.ctrlKey || event.metaKey ? toggle : only)(one.name); this.#draw(); };
+      button.onclick = (event) => {
+        (event.ctrlKey || event.metaKey ? toggle : only)(one.name);
+        this.#draw();
+        list.querySelector(`[data-place="${place}"]`)?.focus();
+      };
       return make("li", {}, button);
-    }));
+    }), ...(this.more ? [make("li", { className: "quiet", textContent: `and ${this.more} more; choose fewer above` })] : []));
   }
 
   #table() {

@@ -8,7 +8,7 @@ export async function ask(path, given = {}, signal = undefined) {
   const body = new URLSearchParams(Object.entries(given).flatMap(([key, value]) => [value].flat().map((each) => [key, each])));
   let answer;
   try {
-    answer = path.startsWith("label/") || path === "rules" || path === "targets"
+    answer = /^(label\/|rules|alerts|targets)/.test(path)
       ? await fetch(`/api/v1/${path}?${body}`, { signal })
       : await fetch(`/api/v1/${path}`, { method: "POST", body, signal });
   } catch (error) {
