@@ -68,6 +68,10 @@ class Plan(Section):
         ge=0,
         lt=1,
     )
+    policy: str = Field(
+        "recommended",
+        description="Scaling policy that is simulated on demand, one of those of 'lightmeter simulate'; empty for none. Long histories of many services are not simulated.",
+    )
     max_gpus: int = Field(512, description="Most GPUs that an option may use.", ge=1, le=10_000)
     resamples: int = Field(
         1000, description="Bootstrap resamples behind each interval.", ge=20, le=10_000

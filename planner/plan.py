@@ -106,6 +106,7 @@ def _terms(settings: Plan, prices: Mapping[str, Price], month: str | None) -> Te
         headroom=settings.headroom,
         interference=settings.interference,
         mps_interference=settings.mps_interference,
+        policy=settings.policy,
         others=_others(prices, settings),
     )
 
@@ -161,8 +162,11 @@ def _month_hours(month: str | None) -> float:
 
 
 def _check_fit(demand: Demand, terms: Terms) -> None:
-    for name, peak in zip(demand.services, demand.peak_vram_bytes, strict=True):
-        if peak is not None and peak > terms.price.vram_bytes:
+    for index, (name, peak) in enumerate(zip(demand.services, demand.peak_vram_bytes, strict=True)):
+        stated = terms.of(index).vram_bytes
+        need = peak if stated is None else stated
+        if need is not None and need > terms.price.vram_bytes:
+            how = "peaked at" if stated is None else "is said to need"
             raise PlanError(
-                f"service {name!r} peaked at {show_bytes(peak)}, more than the {terms.price.vram_gib:g} GiB of {terms.price.sku!r}; name a larger --sku"
+                f"service {name!r} {how} {show_bytes(need)}, more than the {terms.price.vram_gib:g} GiB of {terms.price.sku!r}; name a larger --sku"
             )

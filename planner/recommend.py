@@ -159,13 +159,21 @@ class _Case:
             else count
         )
 
+    def gpu(self, index: int) -> str:
+        """GPUs that an option is of."""
+        gpus = {one.sku: one.gpu for one in (self.terms.price, *self.terms.others)}
+        used = (
+            gpus.get(place.sku, self.terms.price.gpu) for place in self.options[index].placement
+        )
+        return " and ".join(dict.fromkeys(used))
+
     def name(self, index: int) -> str:
         return self.options[index].title
 
     def reason(self, best: int) -> str:
         wait, slo = p95(self.options[best].asked_waits), self.terms.slo
         text = (
-            f"Use {self.name(best)} ({self.gpus(best)}, {self.terms.price.gpu}) for {self.money(best)} a month: "
+            f"Use {self.name(best)} ({self.gpus(best)}, {self.gpu(best)}) for {self.money(best)} a month: "
             f"95 % of requests start within {show_duration(wait)} "
             f"(objective: {show_ratio(slo.target)} within {show_duration(slo.wait_seconds)})"
         )
@@ -211,4 +219,4 @@ class _Case:
         if not self.meeting:
             return f"{text} In it, no option surely kept the objective."
         index = self.simplest()
-        return f"{text} Were every hour like it, {self.name(index)} ({self.gpus(index)}, {self.terms.price.gpu}) would do for {self.money(index)} a month."
+        return f"{text} Were every hour like it, {self.name(index)} ({self.gpus(index)}, {self.gpu(index)}) would do for {self.money(index)} a month."

@@ -53,6 +53,8 @@ class Sweep:
         case = one.put(self.case, value)
         found: list[Option] = []
         for way, family in zip(self.ways, self.families, strict=True):
+            if not way.swept:
+                continue
             minds = any(one.minds(option) for option in family)
             found += way.options(*case) if minds else family
         demand, draws, terms = case

@@ -88,6 +88,7 @@ class Terms:
     headroom: float = 0.1
     interference: float = 0.0
     mps_interference: float = 0.0
+    policy: str = ""
     others: tuple[Price, ...] = ()
     known: tuple[Known, ...] = ()
 

@@ -19,6 +19,8 @@ from planner.prices import Price
 
 
 GIB = 1024**3
+MOST_LOSS = 0.99
+"""A GPU that several services share does some work, whatever is tried."""
 
 
 def speed(price: Price, terms: Terms, service: int) -> float:
@@ -122,7 +124,7 @@ class Yard:
         speeds = np.array([self.speed(kind, service) for service in members])
         place = np.searchsorted(np.array(members), demand.owner[rows])
         arrivals, seconds = demand.arrivals[rows], demand.seconds[rows]
-        lost = max(self._loss(service) for service in members)
+        lost = min(MOST_LOSS, max(self._loss(service) for service in members))
         replicas = Replicas(
             gpu=np.zeros(len(members), dtype=np.int64),
             service=np.arange(len(members)),

@@ -10,8 +10,10 @@ from planner.demand import Demand
 from planner.options.base import Option, Terms
 from planner.options.elastic import on_demand
 from planner.options.hybrid import hybrid
+from planner.options.mixed import mixed, sliced
 from planner.options.placed import placed
 from planner.options.rented import asleep, dedicated, shared
+from planner.options.scaled import scaled
 from planner.options.scheduled import scheduled
 
 
@@ -24,6 +26,8 @@ class Way:
 
     doing: str
     options: Callable[[Demand, Draws, Terms], list[Option]]
+    swept: bool = True
+    """Whether it is tried at other values of the inputs; what takes seconds each time is not."""
 
 
 def _one(
@@ -39,5 +43,8 @@ WAYS = (
     Way("a pool with sleeping models", asleep),
     Way("rented GPUs with on-demand ones beside them", hybrid),
     Way("GPUs that several services share", placed),
+    Way("GPUs cut into slices", sliced),
+    Way("dedicated GPUs of the cheapest type", mixed),
+    Way("GPUs that follow the scaling policy", scaled, swept=False),
     Way("GPUs that are off at quiet hours", scheduled),
 )

@@ -85,6 +85,7 @@ def document(usage: Iterable[UsageRow] | pd.DataFrame, **settings: Any) -> dict[
     """
     settings = {"sweep_points": 0} | settings
     month = settings.pop("month", None)
+    settings.setdefault("policy", "")  # it takes a second
     frame = usage if isinstance(usage, pd.DataFrame) else rows.frame(usage)
     extent = frame["arrived_at"].min(), frame["arrived_at"].max()
     return plan.make(
