@@ -35,7 +35,8 @@ def test_history(tmp_path: Path) -> None:
     ran = lightmeter("simulate", "--trace", "history", *options, cwd=tmp_path)
 
     assert (0, "") == (ran.code, ran.err)
-    head, recommended, nobody = ran.out.splitlines()
+    head, recommended, nobody, said = ran.out.splitlines()
+    assert "Too few days" in said
     assert head.split()[:3] == ["policy", "gpu_hours", "violations"]
     assert recommended.split()[0] == "recommended"
     assert "never" in nobody
@@ -50,6 +51,13 @@ def test_history(tmp_path: Path) -> None:
         (("--min", "5", "--max", "3"), "--min 5 is above --max 3"),
         (("--cold-start", "soon"), "soon"),
         (("--trace", "nowhere"), "does not exist"),
+        (("--policy", ","), "--policy names none"),
+        (("--split", "2031-01-01"), "leaves nothing on one side; the trace goes from"),
+        (("--split", "soon"), "'soon' is no date"),
+        (("--split", "1m", "--warm-up", "1m"), "give one of them"),
+        (("--warm-up", "30d"), "--warm-up 2.592e+06 leaves nothing"),
+        (("--sweep", "20,0"), "has a start of no time"),
+        (("--out", "/dev/null/x"), "name another with --out"),
     ],
 )  # fmt: skip
 def test_refusals(tmp_path: Path, options: tuple[str, ...], words: str) -> None:
@@ -68,6 +76,27 @@ def test_useless_trace(tmp_path: Path) -> None:
     assert (
         "give --service-seconds" in lightmeter("simulate", "--trace", trace, cwd=tmp_path).refusal()
     )
+
+
+def test_report(tmp_path: Path) -> None:
+    """Settings are chosen before the split and named; starts are swept; the report is written."""
+    trace = gentd26.write(tmp_path / "log.csv.gz", gentd26.log(requests=200, days=2.0))
+    options = (
+        "--policy",
+        "recommended,hpa-tuned",
+        "--split",
+        "1d",
+        "--sweep",
+        "20,60",
+        "--out",
+        "new",
+    )
+    ran = lightmeter("simulate", "--trace", trace, *options, cwd=tmp_path)
+
+    assert (0, "") == (ran.code, ran.err)
+    assert "hpa-tuned: target" in ran.out
+    assert "starts of 60 s" in ran.out
+    assert {"simulate.html", "simulate.json", "simulate.md"} == {one.name for one in (tmp_path / "new").iterdir()}  # fmt: skip
 
 
 def test_real_trace(tmp_path: Path) -> None:

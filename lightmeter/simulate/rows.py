@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lightmeter.catalog import Outcome
-from lightmeter.errors import ScaleError
+from lightmeter.errors import ScaleError, SettingError
 from lightmeter.simulate.demand import Demand
+from lightmeter.units import parse_duration
 
 
 if TYPE_CHECKING:
@@ -53,3 +55,23 @@ def from_frame(frame: pd.DataFrame, seconds_per_image: float | None = None) -> D
         users=users,
         start=first.timestamp(),
     )
+
+
+def moment(text: str, start: float) -> float:
+    """Return a date or a time from the start as seconds since ``start``, which is in Unix seconds.
+
+    A date without a zone is UTC.
+
+    Raises:
+        ScaleError: it is neither.
+    """
+    try:
+        return parse_duration(text)
+    except SettingError:
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ScaleError(f"--split {text!r} is no date and no time; give one like 2024-11-26 or 11d") from error  # fmt: skip
+    aware = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return aware.timestamp() - start

@@ -126,23 +126,30 @@ def oracle(demand: Demand, world: World) -> Played:
     return Played(found.waits, lives, moves, end, np.empty(0, dtype=np.int64))
 
 
-def score_named(
+def play_named(
     name: str,
     demand: Demand,
     settings: Settings,
     world: World,
     *,
-    begin: float = 0.0,
+    make: Callable[[], policies.Policy] | None = None,
     tell: Callable[[float], None] | None = None,
-) -> Score:
-    """Simulate the policy of this name, the clairvoyant one too, and score it from ``begin`` on.
+) -> Played:
+    """Simulate the policy of this name, the clairvoyant one too, or what ``make`` makes of it.
 
     Raises:
         ScaleError: there is none of this name.
     """
     if name == policies.ORACLE:
-        return score(oracle(demand, world), demand, world, begin=begin)
-    policy = policies.make(name, settings)
+        return oracle(demand, world)
+    policy = policies.make(name, settings) if make is None else make()
     if isinstance(policy, policies.Static):  # it stands from the first second on
         world = replace(world, least=policy.count)
-    return score(play(demand, policy, world, tell), demand, world, begin=begin)
+    return play(demand, policy, world, tell)
+
+
+def score_named(
+    name: str, demand: Demand, settings: Settings, world: World, *, begin: float = 0.0
+) -> Score:
+    """Simulate as `play_named` does, and score from ``begin`` on."""
+    return score(play_named(name, demand, settings, world), demand, world, begin=begin)

@@ -262,12 +262,12 @@ def test_boot_timeout() -> None:
 
 
 def test_target() -> None:
-    """Violations above the target raise the price from look to look; below it the price falls."""
-    for ratio, sign in ((0.05, 1), (0.0, -1), (0.02, 0)):
-        state = begun(violation_target=0.02)
+    """Violations above the target raise the price from look to look; below it falls to the one set."""
+    for ratio, begin, sign in ((0.05, 2.0, 1), (0.0, 2.0, -1), (0.02, 2.0, 0), (0.0, 1.0, 0)):
+        state = begun(violation_target=0.02)._replace(pressure=begin)
         for now in range(0, 3600, 15):
             state = decide(state, BUSY._replace(violation_ratio=ratio), float(now)).after
-        assert sign == (state.pressure > 1 + 1e-9) - (state.pressure < 1 - 1e-9)
+        assert sign == (state.pressure > begin + 1e-9) - (state.pressure < begin - 1e-9)
     assert 1.0 == decide(begun(), BUSY._replace(violation_ratio=0.9), 0.0).after.pressure
 
 
