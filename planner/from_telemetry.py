@@ -22,17 +22,26 @@ OWN = ("at", "pod", "busy")
 STEP = 60.0
 MIB = 1024**2
 _POD = "namespace, pod"
+
+
+def _share(expr: str) -> str:
+    """Say what part of each GPU is a pod's: pods on one GPU have even parts of it."""
+    on = f"count by ({_POD}, UUID) ({expr})"
+    return f"({on} > bool 0) / on (UUID) group_left count by (UUID) ({on})"
+
+
+_UTIL, _USED = f'{Dcgm.GPU_UTIL}{{pod!=""}}', f'{Dcgm.FB_USED}{{pod!=""}}'
 _QUERIES = (
     ("busy", f"sum by ({_POD}) (rate({POD_BUSY.name}[2m]))", 1.0),
     ("vram_bytes", f"sum by ({_POD}) ({POD_MEMORY_USED.name})", 1.0),
-    ("gpus", f"count by ({_POD}) (sum by ({_POD}, UUID) ({POD_MEMORY_USED.name}))", 1.0),
+    ("gpus", f"sum by ({_POD}) ({_share(POD_MEMORY_USED.name)})", 1.0),
 )
 _DCGM = (
-    ("busy", f'sum by ({_POD}) ({Dcgm.GPU_UTIL}{{pod!=""}})', 0.01),
-    ("vram_bytes", f'sum by ({_POD}) ({Dcgm.FB_USED}{{pod!=""}})', float(MIB)),
-    ("gpus", f'count by ({_POD}) ({Dcgm.GPU_UTIL}{{pod!=""}})', 1.0),
-)
-"""What NVIDIA's exporter says of pods: percent and MiB. A GPU that pods share is said of each."""
+    ("busy", f"sum by ({_POD}) ({_share(_UTIL)} * on ({_POD}, UUID) avg by ({_POD}, UUID) ({_UTIL}))", 0.01),
+    ("vram_bytes", f"sum by ({_POD}) ({_USED})", float(MIB)),
+    ("gpus", f"sum by ({_POD}) ({_share(_UTIL)})", 1.0),
+)  # fmt: skip
+"""What NVIDIA's exporter says of pods: percent and MiB, of the whole GPU that a pod is on."""
 
 
 def read(sources: Sequence[str], *, since: float, until: float, token: str | None) -> Telemetry:
@@ -100,7 +109,7 @@ def _from_url(
 ) -> tuple[list[pd.DataFrame], list[str]]:
     grid = Grid(np.floor(since / STEP) * STEP, np.ceil(until / STEP) * STEP, STEP)
     with Api(url, token) as api:
-        for queries, said in ((_QUERIES, []), (_DCGM, ["DCGM says of each pod the whole GPU that it is on: of GPUs that pods share too much"])):  # fmt: skip
+        for queries, said in ((_QUERIES, []), (_DCGM, ["DCGM says of each pod the whole GPU that it is on: busy time of shared GPUs is divided evenly, VRAM is not"])):  # fmt: skip
             parts = [
                 _of_series(api.range(expr, grid, lambda: None), name, scale)
                 for name, expr, scale in queries
