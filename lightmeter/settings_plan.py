@@ -80,6 +80,26 @@ class Plan(Section):
         default=False,
         description="Plan on the first days of a service too, when hardly anybody used it yet.",
     )
+    present_gpus: int | None = Field(
+        None,
+        description="GPUs that all services of the history shared, where its rows do not name theirs: for the calibration and for what was spent.",
+        ge=1,
+        le=10_000,
+    )
+    calibration_limit: float = Field(
+        0.3,
+        description="Most that the predicted 95th percentile of the waits under the present set-up may be off the observed one, as a share of the largest of both and the objective's limit; past it nothing is recommended.",
+        gt=0,
+        le=10,
+    )
+    next_month: bool = Field(
+        default=False,
+        description="Plan for the load that is forecast for the coming 30 days, where the forecast is good enough.",
+    )
+    previous: Path | None = Field(
+        None,
+        description="The plan.json of the month before: what has changed since, and whether its saving came.",
+    )
     sweep_points: int = Field(
         5,
         description="Values tried of each input that was not measured, over its range; 0 tries none.",

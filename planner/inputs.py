@@ -68,6 +68,13 @@ def _term(name: str) -> Callable[[Case, float], Case]:
     return put
 
 
+def _interfering(case: Case, lost: float) -> Case:
+    """Let every service lose this much to its neighbours, whatever is known of it."""
+    demand, draws, terms = case
+    known = tuple(dataclasses.replace(one, interference=None) for one in terms.known)
+    return demand, draws, dataclasses.replace(terms, interference=lost, known=known)
+
+
 def _starting(case: Case, seconds: float) -> Case:
     """Let every service take this long to start, whatever is known of it."""
     demand, draws, terms = case
@@ -152,7 +159,7 @@ INPUTS = (
         high=0.2,
         source="nobody publishes it for few-step diffusion; measure it with 'lightmeter load' on two services at once",
         now=lambda terms: terms.interference,
-        put=_term("interference"),
+        put=_interfering,
         minds=_hinders,
         breaks="share of a GPU's speed lost while services share it; above it this placement misses the objective",
     ),

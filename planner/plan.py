@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import dataclasses
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -19,81 +20,111 @@ from lightmeter.units import (
     show_duration,
     show_ratio,
 )
-from planner import certainty, document, rightsizing, sensitivity, services, slo, steady
+from planner import (
+    calibration,
+    certainty,
+    document,
+    outlook,
+    previous,
+    quality,
+    rightsizing,
+    sensitivity,
+    services,
+    slo,
+    steady,
+)
 from planner import options as ways
 from planner.certainty import DAY
+from planner.demand import COLUMNS as DEMAND_COLUMNS
 from planner.demand import Demand, Window, from_frame, month_window
+from planner.forecast import Forecast
+from planner.inputs import Case
 from planner.limits import breaking_points
-from planner.options import Terms
+from planner.options import Option, Terms
 from planner.prices import Price, pick
-from planner.recommend import recommend
+from planner.recommend import Recommendation, recommend, withheld
 from planner.services import with_known
 from planner.telemetry import Telemetry
 
 
 Tell = Callable[[str], None]
+COLUMNS = tuple(dict.fromkeys((*DEMAND_COLUMNS, *calibration.COLUMNS, *quality.COLUMNS)))
+"""Columns of the history that a plan is made from."""
+COMING_DAYS = 30
 
 
-def make(
+def make(  # noqa: PLR0913  (the history, the wishes, and what is known of both, each by its name)
     frame: pd.DataFrame,
     settings: Plan,
     prices: Mapping[str, Price],
     *,
     month: str | None,
     window: Window = (None, None),
+    now: datetime | None = None,
     generated_from: Mapping[str, Any],
     tell: Tell,
     telemetry: Telemetry | None = None,
 ) -> dict[str, Any]:
     """Replay the history under every option and return the plan document.
 
-    ``frame`` holds `demand.COLUMNS`, ordered by arrival and within the month where one is named;
-    ``window`` is what the history covers; ``tell`` is told what is being done, for a progress
-    line; ``telemetry`` is what pods held and used.
+    ``frame`` holds `COLUMNS`, ordered by arrival and within the month where one is named;
+    ``window`` is what the history covers; ``now`` the present, if rows of the future are to be found
+    out; ``tell`` is told what is being done, for a progress line; ``telemetry`` is what pods held and
+    used.
 
     Raises:
         PlanError: no demand, a service that fits no GPU, or an objective that is not understood.
         PriceError: an unknown SKU.
     """
-    terms = _terms(settings, prices, month)
+    terms = terms_of(settings, prices, month)
+    before = None if settings.previous is None else previous.load(settings.previous)
     frame, window, skipped = _steady(frame, window, settings)
     demand = from_frame(frame, window)
+    graded = quality.judge(frame, span=(demand.start, demand.end), now=now)
+    tell("forecasting the load of the coming month")
+    coming = outlook.look_ahead(demand, days=COMING_DAYS, seed=settings.seed)
+    demand, ahead = _coming(demand, coming, settings)
+    held = calibration.calibrate(
+        frame, terms.slo, limit=settings.calibration_limit, swap_seconds=terms.swap_seconds, gpus=settings.present_gpus
+    )  # fmt: skip
     demand, terms, notes = with_known(demand, terms, services.load(settings.services))
     _check_fit(demand, terms)
     draws = certainty.draw(demand, resamples=settings.resamples, seed=settings.seed)
-    families = []
-    for way in ways.WAYS:
-        tell(f"replaying {len(demand.arrivals):,} requests on {way.doing}")
-        families.append(way.options(demand, draws, terms))
+    case = demand, draws, terms
+    families = _families(case, tell)
     options = [option for family in families for option in family]
-    advice = recommend(options, draws, terms, demand)
-    swept = sensitivity.block(
-        sensitivity.Sweep(ways.WAYS, families, (demand, draws, terms)),
-        settings.sweep_points if advice.option is not None else 0,
-        tell,
-    )
-    if advice.option is not None:
-        tell("looking how far the assumptions may be off")
-        found = breaking_points(options[advice.option], (demand, draws, terms))
-        advice = dataclasses.replace(
-            advice, flips_when=advice.flips_when + found + sensitivity.flips(swept)
-        )
-    said = [*generated_from.get("notes", ()), *skipped, *notes, *_notes(demand, terms, month)]
-    built = document.build(
+    advice = withheld(recommend(options, draws, terms, demand), held)
+    advice, swept = _questioned(advice, families, case, points=settings.sweep_points, tell=tell)
+    notes = [*generated_from.get("notes", ()), *skipped, *notes, *_notes(demand, terms, month), *ahead]  # fmt: skip
+    found = document.build(
         demand,
         draws,
         terms,
         options=options,
         advice=advice,
-        generated_from={**generated_from, "notes": said},
+        generated_from={**generated_from, "notes": notes},
         month=month,
     )
-    sizes = rightsizing.block(frame, (demand, draws, terms), telemetry)
-    return built | {"sensitivity": swept, "rightsizing": sizes}
+    found |= {"sensitivity": swept, "calibration": held.block(), "quality": graded}
+    found["rightsizing"] = rightsizing.block(frame, case, telemetry)
+    if advice.option is not None:
+        tell("looking at the coming month")
+        expected = Forecast("planned for it already") if settings.next_month else coming
+        found["outlook"] = outlook.block(options[advice.option], case, expected, days=COMING_DAYS)
+    if before is not None:
+        hours = previous.held_gpu_hours(frame, settings.present_gpus, terms.month_hours)
+        price = float(terms.price.price_per_gpu_hour)
+        found["previous"] = previous.compare(before, found, gpu_hours=hours, price_per_hour=price)
+    return found
 
 
-def _terms(settings: Plan, prices: Mapping[str, Price], month: str | None) -> Terms:
-    """Put together what the options depend on besides the history."""
+def terms_of(settings: Plan, prices: Mapping[str, Price], month: str | None) -> Terms:
+    """Return what a plan rests on besides the history, as the settings say.
+
+    Raises:
+        PlanError: an objective that is not understood, or no month.
+        PriceError: an unknown SKU.
+    """
     return Terms(
         slo=slo.parse(settings.slo),
         price=pick(prices, settings.sku),
@@ -109,6 +140,40 @@ def _terms(settings: Plan, prices: Mapping[str, Price], month: str | None) -> Te
         policy=settings.policy,
         others=_others(prices, settings),
     )
+
+
+def _families(case: Case, tell: Tell) -> list[list[Option]]:
+    """Size and judge the options of every way to serve."""
+    families = []
+    for way in ways.WAYS:
+        tell(f"replaying {len(case[0].arrivals):,} requests on {way.doing}")
+        families.append(way.options(*case))
+    return families
+
+
+def _questioned(
+    advice: Recommendation, families: list[list[Option]], case: Case, *, points: int, tell: Tell
+) -> tuple[Recommendation, list[dict[str, Any]]]:
+    """Look how far the inputs may be off before the advice changes."""
+    options = [option for family in families for option in family]
+    advised = advice.option is not None
+    sweep = sensitivity.Sweep(ways.WAYS, families, case)
+    swept = sensitivity.block(sweep, points if advised else 0, tell)
+    if advice.option is None:
+        return advice, swept
+    tell("looking how far the assumptions may be off")
+    found = breaking_points(options[advice.option], case) + sensitivity.flips(swept)
+    return dataclasses.replace(advice, flips_when=advice.flips_when + found), swept
+
+
+def _coming(demand: Demand, coming: Forecast, settings: Plan) -> tuple[Demand, list[str]]:
+    """Scale the demand to the forecast where that is asked for and may be used; say what was done."""
+    if not settings.next_month:
+        return demand, []
+    if coming.factor is None:
+        return demand, [f"planned for the load of the history, not for the coming month's: {coming.reason}"]  # fmt: skip
+    note = f"planned for {coming.factor:.2f} times the load of the history, as forecast for the coming {COMING_DAYS} days: {coming.reason}"
+    return outlook.scaled(demand, coming.factor, seed=settings.seed), [note]
 
 
 def _notes(demand: Demand, terms: Terms, month: str | None) -> list[str]:

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from lightmeter.units import counted, show_duration, show_money, show_ratio
 from planner import certainty
+from planner.calibration import Calibration
 from planner.certainty import DAY, Draws, Estimate
 from planner.demand import Demand
 from planner.options import Option, OptionKind, Terms, cost, monthly, p95
@@ -67,6 +68,15 @@ def recommend(
         saving_ci=case.saving_ci(best),
         flips_when=case.price_flips(best),
     )
+
+
+def withheld(advice: Recommendation, held: Calibration) -> Recommendation:
+    """Take the advice back where the replay is seen not to tell the present; else say what it rests on."""
+    if advice.option is None:
+        return advice
+    if not held.holds:
+        return Recommendation(None, f"No advice: {held.reason}. Until the replay tells the waits that were, it tells none that will be; look for what else holds the GPUs, or state --present-gpus.")  # fmt: skip
+    return advice
 
 
 def price_breaks(

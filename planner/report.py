@@ -110,7 +110,19 @@ def text(document: dict[str, Any]) -> str:
     flips = [f"  {flip['what']}: {flip['at']:.4g}" for flip in advice["flips_when"]]
     if flips:
         flips = ["", "What would change the advice:", *flips]
-    return "\n".join([facts, "", *lines, "", advice["reason"], *flips])
+    return "\n".join([facts, "", *lines, "", advice["reason"], *flips, "", *_trust(document)])
+
+
+def _trust(document: dict[str, Any]) -> list[str]:
+    """Say how far the figures can be trusted: the history's grade, the calibration, what comes."""
+    quality, outlook = document["quality"], document.get("outlook")
+    flaws = "; ".join(flaw["reason"] for flaw in quality["flaws"]) or "no flaws"
+    found = [f"History: grade {quality['grade']} ({flaws})", f"Calibration: {document['calibration']['reason']}"]  # fmt: skip
+    if outlook is None:
+        return found
+    low, high = outlook["load_factor_ci"]
+    kept = {True: "keeps the objective", False: "may miss the objective"}.get(outlook.get("meets_slo"), "was not replayed")  # fmt: skip
+    return [*found, f"Next {outlook['days']} days: {low:.2f} to {high:.2f} times this load, by the {outlook['source']}; at the upper end the advice {kept}"]  # fmt: skip
 
 
 def _row(option: dict[str, Any]) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from lightmeter.units import cents
 from planner.inputs import INPUTS, Case, Input
 from planner.options import Option, Way, cost
@@ -37,6 +39,10 @@ class Point:
         return "" if self.advice.option is None else self.options[self.advice.option].title
 
 
+def _between(low: float, high: float) -> float:
+    return math.sqrt(low * high) if low > 0 else (low + high) / 2
+
+
 class Sweep:
     """The ways to serve, tried again at other values of the inputs.
 
@@ -61,11 +67,11 @@ class Sweep:
         return Point(value, tuple(found), recommend(found, draws, terms, demand), case)
 
     def over(self, one: Input, points: int) -> list[Point]:
-        """Try values over the input's range, evenly by ratio, and the one in use among them."""
+        """Try values over the input's range, evenly by ratio where none is zero, and the one in use among them."""
         if not any(one.minds(option) for family in self.families for option in family):
             return []
-        step = (one.high / one.low) ** (1 / max(1, points - 1))
-        values = {round(one.low * step**index, 4) for index in range(points)}
+        spaced = np.geomspace if one.low > 0 else np.linspace
+        values = {round(float(value), 4) for value in spaced(one.low, one.high, max(2, points))}
         return [self.at(one, value) for value in sorted(values | {one.now(self.case[2])})]
 
     def changes(self, one: Input, points: Sequence[Point]) -> list[tuple[float, str, str]]:
@@ -75,7 +81,7 @@ class Sweep:
             if below.choice != above.choice:
                 left, right = below, above
                 for _ in range(_HALVINGS):
-                    middle = self.at(one, math.sqrt(left.at * right.at))
+                    middle = self.at(one, _between(left.at, right.at))
                     left, right = (left, middle) if middle.choice != left.choice else (middle, right)  # fmt: skip
                 found.append((round(right.at, 3), left.choice, right.choice))
         return found

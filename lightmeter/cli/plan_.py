@@ -120,7 +120,7 @@ def make_plan(
 
         history = History(folder)
         first, after = demand.month_window(month) if month else (since, None)
-        frame = history.frame([*demand.COLUMNS, *rightsizing.COLUMNS], since=first, until=after)
+        frame = history.frame([*plan.COLUMNS, *rightsizing.COLUMNS], since=first, until=after)
         window = demand.covered(month, history.extent) if month else (None, None)
         whole = demand.from_frame(frame, window)
         telemetry = read_telemetry(asked, whole, status.update)
@@ -130,6 +130,7 @@ def make_plan(
             settings,
             table,
             month=month,
+            now=datetime.now(UTC),
             window=window,
             generated_from={"history": str(folder), "rows": len(frame), "notes": history.notes},
             tell=status.update,

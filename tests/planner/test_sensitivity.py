@@ -33,7 +33,7 @@ def test_inputs() -> None:
 
     assert len({one.key for one in INPUTS}) == len(INPUTS)
     for one in INPUTS:
-        assert 0 < one.low < one.high
+        assert 0 <= one.low < one.high
         assert one.low <= one.now(now) <= one.high
         assert one.what
         assert one.unit
