@@ -203,7 +203,7 @@ def test_completion(shell: str, tmp_path: Path) -> None:
     ("expected", "words", "place"),
     [
         (["plan"], "lightmeter pl", 1),
-        (["import", "show"], "lightmeter history ", 2),
+        (["demand", "import", "repair", "show", "verify"], "lightmeter history ", 2),
         (["--metrics-port"], "lightmeter serve --metr", 2),
     ],
 )
