@@ -17,6 +17,7 @@ from alerts.levels import Level
 from alerts.scale.alerted import Alerted
 from alerts.scale.audit import Audit
 from alerts.scale.fleet import Fleet, Target
+from alerts.scale.jumps import Jumps
 from alerts.scale.lease import Writer
 from alerts.scale.memory import Memory
 from alerts.scale.observe import Source
@@ -35,8 +36,6 @@ Mode = Literal["advisory", "act"]
 ADVISORY = "advisory: nothing was done"
 LEAST_SECONDS = 0.01
 """Between two decisions, however much is told; what comes meanwhile is decided on together."""
-JUMP_SECONDS = 2.0
-"""A clock that goes further than this from one that never jumps has been set."""
 
 
 class Watcher(Protocol):
@@ -87,7 +86,8 @@ class Scaler:
     def __post_init__(self) -> None:
         self.state: State = fresh(self.settings)
         self._steady = self.steady or self.clock
-        self._apart = self.clock() - self._steady()
+        self._jumps = Jumps(self.clock, self._steady)
+        self._begins = False
         self._last: _Look | None = None
         self._wake = threading.Event()
         self.cold_start = self.settings.cold_start
@@ -170,6 +170,9 @@ class Scaler:
         seen, fleet = self.source.look(), self._fleet()
         with self._lock:
             self._last = _Look(self._measured(seen, fleet), fleet, self._steady())
+            if self._begins and fleet:  # who was idle and for how long nobody knows: from now on
+                self.state = self.state._replace(used=min(fleet.ready, self.settings.most))
+                self._begins = False
 
     def _take_over(self) -> bool:
         """Go on where the one before ended, who may have been this one; say whether it is our turn."""
@@ -181,6 +184,7 @@ class Scaler:
             return False
         known = self.recall()
         self.audit.resume()
+        self._begins = known.state is None
         with self._lock:
             self.state = adopt(known.state, self.settings) if known.state else self.state
             self.alerts.keep(known.floor, known.until)
@@ -287,8 +291,5 @@ class Scaler:
 
     def _heed_jumps(self) -> None:
         """Move what is remembered with a clock that was set, so that nothing expires by that."""
-        apart = self.clock() - self._steady()
-        if abs(apart - self._apart) > JUMP_SECONDS:
-            _log.warning("the clock was set by %+.0f s; holds go on as if it were not", apart - self._apart)  # fmt: skip
-            self.state = shifted(self.state, apart - self._apart)
-            self._apart = apart
+        by = self._jumps.since()
+        self.state = shifted(self.state, by) if by else self.state

@@ -8,6 +8,7 @@ import pytest
 
 from alerts.levels import Level
 from alerts.scale.audit import read
+from alerts.scale.jumps import Jumps
 from alerts.scale.memory import Memory, recall
 from alerts.scale.scaler import Scaler
 from alerts.scale.targets import Remembered
@@ -90,6 +91,22 @@ def test_blind(tmp_path: Path) -> None:
     assert before["to"] == after["to"] > 0
 
 
+def test_first_look(tmp_path: Path) -> None:
+    """A scaler that comes to replicas of which it knows nothing keeps them as if they had just fallen idle."""
+    clock = Clock(BEGIN)
+    one = scaler(tmp_path, [CALM], clock=clock)
+    assert isinstance(one.target, Remembered)
+    one.target.asked = 3
+    first = one.step()
+    clock.now += 6 * 3600
+    later = one.step()
+
+    assert first is not None
+    assert later is not None
+    assert (3, 3, 0) == (first["from"], first["to"], later["to"])
+    assert first["to"] == decide(*inputs(first)).to
+
+
 def test_floor(tmp_path: Path) -> None:
     """What an alert asked for is kept until it must have been told to the new one, and no longer."""
     clock = Clock(BEGIN)
@@ -167,7 +184,7 @@ def test_clock_set(tmp_path: Path, jump: float) -> None:
             folder, [BUSY, *[CALM] * 20, *[NOTHING] * 80], clock=wall, safe_floor=3, turn_price=0.0
         )
         one.steady = one._steady = steady
-        one._apart = wall() - steady()
+        one._jumps = Jumps(wall, steady)
         found = []
         for look in range(100):
             record = one.step()
