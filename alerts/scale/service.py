@@ -94,7 +94,7 @@ def _keda(settings: Scale, latest: Latest, target: str, tell: Callable[[str], No
     except ModuleNotFoundError as error:
         raise SettingError("scale.keda_port needs grpc; pip install 'lightmeter[keda]'") from error
     keda = Keda(latest, settings.service, target, tls.files(settings))
-    _listen(settings.host, settings.keda_port).close()
+    _listen(settings.host, settings.keda_port, "--keda-port").close()
     tell(f"keda     {settings.host}:{keda.open(settings.host, settings.keda_port)}")
     try:
         yield
@@ -157,12 +157,12 @@ def _steady() -> Callable[[], float]:
     return lambda: time.monotonic() + apart
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, option: str = "--port") -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         sock = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
-        raise port_error(host, port, "--port", error) from error
+        raise port_error(host, port, option, error) from error
     # asyncio sets it on sockets of its own making only; without it each answer waits 40 ms
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock

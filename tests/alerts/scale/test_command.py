@@ -99,5 +99,7 @@ def test_port_taken(tmp_path: Path) -> None:
     with running(tmp_path) as url:
         port = url.rpartition(":")[2]
         ran = lightmeter("scale", "--port", port, "--data", tmp_path / "other", cwd=tmp_path)
+        keda = lightmeter("scale", "--port", "0", "--keda-port", port, "--act", "--data", tmp_path / "other", cwd=tmp_path)  # fmt: skip
 
     assert "is already in use; give another --port" in ran.refusal()
+    assert "is already in use; give another --keda-port" in keda.refusal()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 
 from alerts.scale import keda_wire as wire
@@ -19,9 +20,13 @@ from alerts.scale.tls import Files
 from alerts.scale.watch import Latest, Several
 from lightmeter.errors import PortError
 from lightmeter.scaling.signals import Observations
+from support.alerting import free_port
 from support.certs import Authority
 from support.clock import Clock
+from support.promapi import Api
 from support.scaling import BUSY, CALM, Refusing, scaler
+from support.scaling_process import alert, running
+from support.server import eventually
 
 
 NOTHING = Observations(None, None, None, None, None, None)
@@ -272,3 +277,33 @@ def test_mutual(tmp_path: Path) -> None:
     theirs.issue("scaler")
     assert b"\x08\x01" == ask("keda", theirs)
     keda.close()
+
+
+def test_command(tmp_path: Path) -> None:
+    """The real command: an alert wakes KEDA's stream at once; without readings it is UNAVAILABLE."""
+    api, port = Api(), free_port()
+    api.value = "0"
+
+    def answer(call: Any) -> Any:
+        try:
+            said = wire.GetMetricsResponse.FromString(call(asked(), timeout=10, wait_for_ready=True))  # fmt: skip
+        except grpc.RpcError as error:
+            return error.code()
+        return said.metricValues[0].metricValue
+
+    options = ["--keda-port", str(port), "--act", "--service", "shop", "--prometheus", api.url]
+    with (
+        running(tmp_path, *options) as url,
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        call = channel.unary_unary("/externalscaler.ExternalScaler/GetMetrics")
+        stream = channel.unary_stream("/externalscaler.ExternalScaler/StreamIsActive")(ref())
+        assert b"" == next(stream)
+        assert 0 == answer(call)
+        httpx.post(f"{url}/v1/alerts", json=alert("firing"), trust_env=False).raise_for_status()
+        assert b"\x08\x01" == next(stream)
+        assert 1 == answer(call)
+        api.status = 500
+        assert eventually(lambda: answer(call) is grpc.StatusCode.UNAVAILABLE)
+        stream.cancel()
+    api.close()
