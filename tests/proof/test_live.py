@@ -40,6 +40,8 @@ EMPTY = {"Alerts that fire": "Nothing fires", "Error budget lasts for": "Nothing
 """What may have nothing over made-up data, and how its words begin."""
 CONSTANT = {"Spend against budget"}
 """Draws what was typed in."""
+AHEAD_SECONDS = 400
+"""What is made up goes on while the tests run."""
 SERIOUS = ("serious", "critical")
 
 
@@ -71,7 +73,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
     beside = Beside(runbook=RUNBOOK, decisions=decisions, trace_url="http://127.0.0.1:1/{trace_id}")
-    with Site(create_app(filled(), beside)) as address:
+    with Site(create_app(filled(now=time.time() + AHEAD_SECONDS), beside)) as address:
         yield address
 
 

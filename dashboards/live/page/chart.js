@@ -70,9 +70,9 @@ export function chart(box, panel, series, frame, beside) {
   const values = how.stacked ? piled(rows.map((row, place) => (shown[place] ? row : row.map(() => null)))) : rows;
   const options = {
     ...size(box),
-    padding: [8, 10, 0, 0],
+    padding: [8, 20, 0, 0],
     legend: { show: false },
-    cursor: { sync: { key: "board", setSeries: false }, drag: { x: true, y: false, setScale: false }, points: { size: 6 }, focus: { prox: 24 } },
+    cursor: { y: false, sync: { key: "board", setSeries: false }, drag: { x: true, y: false, setScale: false }, points: { size: 6 }, focus: { prox: 24 } },
     scales: { x: { time: true, range: [frame.start, frame.end] }, y: { range: limits(how) } },
     axes: [timeAxis(), base({ values: (_, splits) => splits.map((each) => axis(each, how.unit, how.unit === "percentunit" ? null : undefined)), size: (_, labels) => wide(labels ?? []), space: 34, ...(IEC.includes(how.unit) ? { incrs: DOUBLES } : {}) })],
     series: [{}, ...series.map((one, place) => lined(one, place, how, shown[place]))],

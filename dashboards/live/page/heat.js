@@ -26,9 +26,9 @@ export function heat(box, panel, rows, frame, beside) {
   const bound = (place) => (place === 0 ? rows[0].from : rows[place - 1]?.to);
   const options = {
     ...size(box),
-    padding: [8, 10, 0, 0],
+    padding: [8, 20, 0, 0],
     legend: { show: false },
-    cursor: { sync: { key: "board", setSeries: false }, drag: { x: true, y: false, setScale: false }, points: { show: false } },
+    cursor: { y: false, sync: { key: "board", setSeries: false }, drag: { x: true, y: false, setScale: false }, points: { show: false } },
     scales: { x: { time: true, range: [frame.start, frame.end] }, y: { range: [0, rows.length] } },
     axes: [timeAxis(), base({ grid: { show: false }, splits: () => marks(rows.length), values: (_, splits) => splits.map((place) => show(bound(place), unit)), size: (_, labels) => wide(labels ?? []) })],
     series: [{}, { show: true, paths: () => null, points: { show: false } }],

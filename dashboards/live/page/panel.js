@@ -3,7 +3,7 @@
 import { chart, drawing, size, steer } from "./chart.js";
 import { bands, heat } from "./heat.js";
 import { line, make, say } from "./make.js";
-import { bars, stat, states, table } from "./plain.js";
+import { bars, shares, stat, states, table } from "./plain.js";
 import { fill, frame, instant, legend, metrics, ranged, ask, parse } from "./query.js";
 import { show } from "./units.js";
 
@@ -210,14 +210,26 @@ export class Panel {
   }
 
   #table() {
-    const defaults = this.given.fieldConfig.defaults;
-    const shown = (value) => show(value, defaults.unit, defaults.decimals ?? null);
-    const rows = this.series.map((one) => {
-      const known = one.values.filter((value) => value !== null);
-      return { series: one.name, last: shown(known.at(-1)), least: shown(Math.min(...known)), mean: shown(known.reduce((sum, each) => sum + each, 0) / known.length), most: shown(Math.max(...known)) };
-    });
-    table(this.body, { title: this.given.title, fieldConfig: {}, targets: [] }, rows);
+    const rows = { heatmap: () => this.#counted(), "state-timeline": () => shares(this.series, this.given.fieldConfig.defaults) }[this.given.type]?.() ?? this.#summed();
+    table(this.body, { title: this.given.title, fieldConfig: {} }, rows);
     say(`${this.given.title} as a table`);
+  }
+
+  #summed() {
+    const { unit, decimals } = drawing(this.given);
+    return this.series.map((one) => {
+      const known = one.values.filter((value) => value !== null);
+      const numbers = { last: known.at(-1), least: Math.min(...known), mean: known.reduce((sum, each) => sum + each, 0) / known.length, most: Math.max(...known) };
+      return { series: one.name, ...Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, show(value, unit, decimals)])) };
+    });
+  }
+
+  // How much fell into each bucket, from the widest on; a step counts as far as steps do not overlap.
+  #counted() {
+    const unit = this.given.options.yAxis?.unit;
+    const sums = this.#rows.map((row) => row.counts.reduce((sum, count) => sum + (count ?? 0), 0));
+    const all = sums.reduce((sum, each) => sum + each, 0) || 1;
+    return this.#rows.map((row, place) => ({ bucket: `${show(row.from, unit)} to ${show(row.to, unit)}`, share: show(sums[place] / all, "percentunit", 1), "at the end": show(row.counts.findLast((count) => count !== null), "short") })).reverse();
   }
 
   #resize() {

@@ -74,6 +74,19 @@ export function runs(values) {
   return found;
 }
 
+// The share of the time that each state had.
+export function shares(series, defaults) {
+  return series.map((one) => {
+    const known = one.values.filter((value) => value !== null);
+    const words = new Map();
+    known.forEach((value) => {
+      const word = mapped(value, defaults)?.text ?? number(value);
+      words.set(word, (words.get(word) ?? 0) + 1);
+    });
+    return { series: one.name, now: mapped(known.at(-1), defaults)?.text ?? number(known.at(-1)), "in this time": [...words].map(([word, count]) => `${word} ${show(count / known.length, "percentunit", 1)}`).join(", ") };
+  });
+}
+
 export function states(box, panel, series, frame) {
   const defaults = panel.fieldConfig.defaults;
   const share = (place, count) => `${(100 * place) / count}%`;
