@@ -174,11 +174,13 @@ def days_to_decide(draws: Draws, difference: Estimate) -> float | None:
 def large(demand: Demand) -> npt.NDArray[np.bool_]:
     """Mask the services that are judged on their own: asked for often enough, on enough days."""
     known = len(demand.services)
-    counts = np.bincount(demand.owner, minlength=known)
     blocks = _place(demand, _cut(demand)[0])
     width = int(blocks.max(initial=0)) + 1
-    seen = np.bincount(np.unique(demand.owner * width + blocks) // width, minlength=known)
-    judged: npt.NDArray[np.bool_] = (counts >= MIN_JUDGED) & (seen >= MIN_BLOCKS)
+    cells = np.bincount(demand.owner * width + blocks, minlength=known * width)
+    counts = cells.reshape(known, width)
+    judged: npt.NDArray[np.bool_] = (counts.sum(axis=1) >= MIN_JUDGED) & (
+        np.count_nonzero(counts, axis=1) >= MIN_BLOCKS
+    )
     return judged
 
 

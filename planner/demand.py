@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from lightmeter import replay
 from lightmeter.catalog import Outcome, Priority
 from lightmeter.errors import PlanError
 from lightmeter.replay import Floats, Integers
@@ -82,7 +83,7 @@ class Demand:
 
     @functools.cached_property
     def _by_service(self) -> tuple[Integers, Integers]:
-        order = np.argsort(self.owner, kind="stable")
+        order = replay.order_of(self.owner)
         names = np.arange(len(self.services) + 1)
         return order, np.searchsorted(self.owner[order], names)
 

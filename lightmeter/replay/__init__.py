@@ -7,7 +7,7 @@ results are float arrays of shape (n,).
 """
 
 from lightmeter.replay.elastic import Elastic, elastic, peak
-from lightmeter.replay.engine import Engine, Floats, Integers, have_numba
+from lightmeter.replay.engine import Engine, Floats, Integers, have_numba, order_of
 from lightmeter.replay.fixed import waits
 from lightmeter.replay.pooled import Pool, pool, ranked
 from lightmeter.replay.timetable import Timed, Timetable, timed
@@ -26,6 +26,7 @@ __all__ = [
     "Together",
     "elastic",
     "have_numba",
+    "order_of",
     "peak",
     "pool",
     "ranked",

@@ -33,6 +33,15 @@ def integers(values: npt.ArrayLike) -> Integers:
     return np.ascontiguousarray(values, dtype=np.int64)
 
 
+def order_of(keys: Integers) -> Integers:
+    """Indices that sort small whole numbers, equal ones in their order.
+
+    Of 16 bits numpy sorts by radix, in a tenth of the time.
+    """
+    small = len(keys) == 0 or int(keys.max()) < np.iinfo(np.int16).max
+    return integers(np.argsort(keys.astype(np.int16) if small else keys, kind="stable"))
+
+
 def run(kernel: Callable[..., int], *arguments: Any, engine: Engine = "auto") -> int:
     """Run a kernel that writes into the arrays it is given; it returns a count.
 
@@ -67,7 +76,7 @@ def _compiled(kernel: Callable[..., int]) -> Callable[..., int]:
     import numba
 
     _register()
-    compiled: Callable[..., int] = numba.njit(cache=True)(kernel)
+    compiled: Callable[..., int] = numba.njit(cache=True, nogil=True)(kernel)
     return compiled
 
 

@@ -58,5 +58,5 @@ def _compiled() -> Callable[[Floats, Floats, int], Floats]:
             free[first] = start + services[i]
         return result
 
-    compiled: Callable[[Floats, Floats, int], Floats] = numba.njit(cache=True)(scan)
+    compiled: Callable[[Floats, Floats, int], Floats] = numba.njit(cache=True, nogil=True)(scan)
     return compiled

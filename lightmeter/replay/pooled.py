@@ -17,6 +17,7 @@ from lightmeter.replay.engine import (
     integers,
     need_equal,
     need_one,
+    order_of,
     part,
     run,
 )
@@ -54,7 +55,7 @@ def pool(
     need_equal(arrivals, services)
     n = len(arrivals)
     ranks = np.zeros(n, dtype=np.int64) if ranks is None else integers(ranks)
-    by_rank = integers(np.argsort(ranks, kind="stable"))
+    by_rank = order_of(ranks)
     bounds = integers(np.searchsorted(ranks[by_rank], np.arange(int(ranks.max(initial=0)) + 2)))
     result, swapped = np.empty(n), np.zeros(n, dtype=np.bool_)
     resident = integers(_most_used(models, servers))
@@ -143,6 +144,7 @@ def ranked(
 
 def _most_used(models: Integers, servers: int) -> list[int]:
     """Return a model for each GPU: the ones used most, over again where there are fewer."""
-    known, counts = np.unique(models, return_counts=True)
-    popular = known[np.argsort(-counts, kind="stable")].tolist()
+    counts = np.bincount(models)
+    known = np.flatnonzero(counts)
+    popular = known[np.argsort(-counts[known], kind="stable")].tolist()
     return [popular[j % len(popular)] for j in range(servers)] if popular else [-1] * servers

@@ -15,6 +15,7 @@ from lightmeter.replay.engine import (
     floats,
     integers,
     need_equal,
+    order_of,
     part,
     run,
 )
@@ -64,11 +65,12 @@ def together(
     n, order = len(arrivals), np.argsort(replicas.gpu, kind="stable")
     gpu, service = integers(replicas.gpu)[order], integers(replicas.service)[order]
     gpus, names = len(replicas.speeds), int(max(service.max(initial=0), owner.max(initial=0))) + 1
-    missing = np.setdiff1d(owner, service)
+    missing = np.flatnonzero(np.bincount(owner, minlength=names)[:names])
+    missing = missing[~np.isin(missing, service)]
     if len(missing):
         raise ValueError(f"service {missing[0]} has requests and no replica")
     by_service = integers(np.argsort(service, kind="stable"))
-    queue = integers(np.argsort(owner, kind="stable"))
+    queue = order_of(integers(owner))
     heads = integers(np.searchsorted(owner[queue], np.arange(names)))
     starts, ends, replica = np.empty(n), np.empty(n), np.zeros(n, dtype=np.int64)
     run(

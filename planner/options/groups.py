@@ -104,9 +104,9 @@ class Yard:
         if within.all():
             return True
         owner = demand.owner[rows]
-        names, counts = np.unique(owner, return_counts=True)
-        small = np.isin(owner, names[counts < MIN_JUDGED])
-        masks = [owner == name for name in names[counts >= MIN_JUDGED]]
+        counts = np.bincount(owner)
+        small = counts[owner] < MIN_JUDGED
+        masks = [owner == name for name in np.flatnonzero(counts >= MIN_JUDGED)]
         if small.any():
             masks.append(small)
         return all(kept(self.draws, rows[mask], within[mask], target) for mask in masks)
