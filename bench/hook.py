@@ -4,7 +4,8 @@ A real ``lightmeter scale`` over HTTP. Alertmanager's messages come one after th
 an alert of its own that begins or, next, ends; the clock runs from before the post until the line
 of its decision is in the audit's file, where it is before anything is done. Three scalers: beside a
 Prometheus that answers, beside one that takes the connection and says nothing, and one that is told
-the same alert a thousand times by two senders. The peer is a hook that starts one replica for each
+the same alert a thousand times by two senders. Then how long a decision takes to be at the other
+end of KEDA's stream, beside the poll that it spares (KEDA's default: 30 s). The peer is a hook that starts one replica for each
 firing alert that is posted, as a program run by prometheus-am-executor would.
 """
 
@@ -26,19 +27,24 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from alerts.scale.keda import Keda
+from alerts.scale.keda_wire import IsActiveResponse, ScaledObjectRef
+from alerts.scale.watch import Latest
 from alerts.webhook import PATH
 from bench import common
 
 
 common.support()
+from support.scaling import BUSY, scaler  # noqa: E402  (support() makes it importable)
 from support.scaling_process import alert  # noqa: E402  (support() makes it importable)
 
 
-ALERTS, HUNG_ALERTS, COPIES = 2000, 300, 1000
+ALERTS, HUNG_ALERTS, COPIES, PUSHES = 2000, 300, 1000, 1000
 MOST_SECONDS = 0.05
 """Of the slowest alert of a hundred."""
 PATIENCE = 30.0
@@ -47,7 +53,7 @@ PATIENCE = 30.0
 def main() -> None:
     """Measure, print, judge."""
     args = common.arguments(__doc__)
-    rows = [_alerts("lightmeter", ALERTS, hung=False), _alerts("lightmeter, Prometheus hangs", HUNG_ALERTS, hung=True), *_copies()]  # fmt: skip
+    rows = [_alerts("lightmeter", ALERTS, hung=False), _alerts("lightmeter, Prometheus hangs", HUNG_ALERTS, hung=True), *_copies(), _pushed()]  # fmt: skip
     common.finish(args, common.machine("uvicorn", "starlette", "httpx"), rows, list(_missed(rows)))
 
 
@@ -55,7 +61,7 @@ def _missed(rows: list[dict[str, Any]]) -> Iterator[str]:
     for row in rows[:2]:
         if row["p99 ms"] > 1000 * MOST_SECONDS:
             yield f"{row['hook']}: p99 is {row['p99 ms']:.0f} ms, more than {1000 * MOST_SECONDS:.0f}"
-    ours, peer = rows[2:]
+    ours, peer = rows[2:4]
     if (ours["decisions"], ours["replicas more"]) != (0, 0):
         yield f"{COPIES} copies changed something: {ours}"
     if peer["replicas more"] != COPIES:
@@ -155,6 +161,33 @@ def _twice(url: str) -> list[float]:
 
     with ThreadPoolExecutor(2) as threads:
         return [one for found in threads.map(send, range(2)) for one in found]
+
+
+def _pushed() -> dict[str, Any]:
+    """Decide on some and on none in turn, and wait at KEDA's end of the stream."""
+    with tempfile.TemporaryDirectory() as folder:
+        one = scaler(Path(folder), [BUSY])
+        record = one.step()
+    assert record is not None  # noqa: S101  (nobody else has the lease)
+    latest = Latest(3600.0)
+    keda = Keda(latest, "shop", "null")
+    address = f"127.0.0.1:{keda.open('127.0.0.1', 0)}"
+    ref = ScaledObjectRef(name="shop", scalerMetadata={"service": "shop"}).SerializeToString()
+    took = []
+    with grpc.insecure_channel(address) as channel:
+        latest.decided({**record, "to": 0}, BUSY)
+        stream = channel.unary_stream("/externalscaler.ExternalScaler/StreamIsActive")(ref)
+        next(stream)
+        for number in range(PUSHES):
+            begin = time.perf_counter()
+            wanted = (number + 1) % 2
+            latest.decided({**record, "to": wanted}, BUSY)
+            while IsActiveResponse.FromString(next(stream)).result is not bool(wanted):
+                pass
+            took.append(time.perf_counter() - begin)
+        stream.cancel()
+    keda.close()
+    return _row("lightmeter, decision to KEDA", PUSHES, took, decisions=PUSHES) | {"replicas more": "-"}  # fmt: skip
 
 
 @contextmanager
