@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,11 @@ from lightmeter.units import without_password
 MOST_POINTS = 11_000
 """Of one series in one answer; Prometheus refuses more (measured 2026-11 with 2.42)."""
 WAIT_SECONDS = 60.0
+_TOO_MUCH = re.compile(
+    r"exceeded maximum resolution|too many (points|samples|datapoints)|exceeds the limit|maximum number of samples",
+    re.IGNORECASE,
+)
+"""What Prometheus, VictoriaMetrics, Thanos and Mimir say of a question whose answer is too long."""
 Floats = npt.NDArray[np.float64]
 
 
@@ -49,6 +55,17 @@ class Grid:
         for begin in range(0, points, MOST_POINTS):
             end = min(begin + MOST_POINTS, points) - 1
             yield Grid(self.first + begin * self.step, self.first + end * self.step, self.step)
+
+    def halves(self) -> tuple[Grid, Grid]:
+        """Cut a range of two times or more in two."""
+        points = round((self.last - self.first) / self.step) + 1
+        middle = self.first + (points // 2) * self.step
+        return Grid(self.first, middle - self.step, self.step), Grid(middle, self.last, self.step)
+
+
+def _is_too_much(answer: httpx.Response) -> bool:
+    """Tell whether a server would answer, but not so much at once: each product has limits of its own."""
+    return answer.is_client_error and bool(_TOO_MUCH.search(answer.text[:2000]))
 
 
 def token_of(path: Path) -> str:
@@ -128,6 +145,8 @@ class Api:
             raise ServerError(f"Prometheus at {self.name} does not answer within {WAIT_SECONDS:.0f} s; ask for less with --since or a larger --step") from error  # fmt: skip
         except httpx.HTTPError as error:
             raise ServerError(f"Prometheus at {self.name} cannot be reached: {error}") from error
+        if part.last > part.first and _is_too_much(answer):
+            return [result for half in part.halves() for result in self._ask(expr, half)]
         return self.result(answer)
 
     def result(self, answer: httpx.Response) -> list[dict[str, Any]]:

@@ -7,19 +7,24 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from urllib.parse import parse_qsl
 
 import httpx
 import numpy as np
 import pytest
 import uvicorn
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lightmeter.catalog import POD_BUSY, POD_MEMORY_USED, Dcgm
-from lightmeter.errors import HistoryError
+from lightmeter.errors import HistoryError, ServerError
 from lightmeter.localprom.api import Api
 from lightmeter.localprom.keep import Keeper
 from lightmeter.localprom.labels import pack
 from lightmeter.localprom.store import Store
 from planner import from_telemetry, telemetry
+from planner.promql import Api as Prometheus
+from planner.promql import Grid
 
 
 Series = dict[tuple[tuple[str, str], ...], tuple[float, float]]
@@ -27,8 +32,29 @@ BEGIN, MINUTES = 1_790_000_000, 60
 GIB = 1024.0**3
 
 
+class Limited:
+    """An API that refuses a range of more points than this, in the words of VictoriaMetrics."""
+
+    def __init__(self, app: ASGIApp, most: float, asked: list[float]) -> None:
+        self.app, self.most, self.asked = app, most, asked
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass on."""
+        given = dict(parse_qsl(scope.get("query_string", b"").decode()))
+        if "step" in given:
+            points = (float(given["end"]) - float(given["start"])) / float(given["step"]) + 1
+            self.asked.append(points)
+            if points > self.most:
+                answer = JSONResponse({"status": "error", "error": "too many points for the given step"}, 422)  # fmt: skip
+                await answer(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
 @contextlib.contextmanager
-def served(series: Series) -> Iterator[str]:
+def served(
+    series: Series, most: float = float("inf"), asked: list[float] | None = None
+) -> Iterator[str]:
     """Serve an hour of series, each beginning at a value and growing by so much a second."""
     store = Store(retention_ms=10**13)
     seconds = np.arange(0, MINUTES * 60, 15)
@@ -39,7 +65,7 @@ def served(series: Series) -> Iterator[str]:
             np.asarray(first + growth * seconds, dtype=np.float64),
         )
     with socket.create_server(("127.0.0.1", 0)) as bound:
-        app = Api(Keeper(store)).app()
+        app = Limited(Api(Keeper(store)).app(), most, [] if asked is None else asked)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
         thread.start()
@@ -115,3 +141,20 @@ def test_neither() -> None:
         with pytest.raises(HistoryError, match=POD_BUSY.name):
             read(url)
         assert httpx.get(f"{url}/api/v1/query", params={"query": "up"}).is_success
+
+
+def test_smaller_parts() -> None:
+    """A server with a lower limit is asked in smaller parts, and no time is lost or counted twice."""
+    series = {one(Dcgm.GPU_UTIL, namespace="n", pod="p", gpu="0", UUID="a"): (50.0, 0.0)}
+    asked: list[float] = []
+    with served(series, 7, asked) as url, Prometheus(url) as api:
+        (found,) = api.range(Dcgm.GPU_UTIL, Grid(BEGIN, BEGIN + 3000, 60.0), lambda: None)
+
+    assert [BEGIN + 60.0 * index for index in range(51)] == found.times.tolist()
+    assert 51 == sum(points for points in asked if points <= 7)
+    with (
+        served(series, 0) as url,
+        Prometheus(url) as api,
+        pytest.raises(ServerError, match="too many points"),
+    ):
+        api.range(Dcgm.GPU_UTIL, Grid(BEGIN, BEGIN + 60, 60.0), lambda: None)
