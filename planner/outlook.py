@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lightmeter.replay import Floats
+from lightmeter.replay import Floats, Integers
 from planner import certainty, forecast
 from planner.certainty import DAY, Draws
 from planner.demand import Demand
@@ -18,11 +18,15 @@ from planner.inputs import Case
 from planner.options import Option, keeps_objective
 
 
+MOST_CHANGE = 3.0
+"""A load of less than a third or more than three times the past is no matter of chance."""
 FORECAST, SPREAD = "forecast", "spread between days"
 
 
-def scaled(demand: Demand, factor: float, *, seed: int) -> Demand:
+def scaled(demand: Demand, factor: float, *, seed: int) -> tuple[Demand, Integers]:
     """Thin the demand to ``factor`` of itself, or lay a part of it over it again on other days.
+
+    Returns it with the row of the old demand that each new request comes from, (n,).
 
     What comes or goes are whole hours of a service, as sessions do, not single requests; what is
     added is shifted by whole days, so that the hours of the day stay what they are.
@@ -36,12 +40,12 @@ def scaled(demand: Demand, factor: float, *, seed: int) -> Demand:
     shifts = [0, *rng.integers(1, max(2, days), size=len(parts))]
     rows = np.concatenate(parts)
     shift = np.concatenate([np.full(len(part), by * DAY) for part, by in zip(parts, shifts, strict=False)])  # fmt: skip
-    return _pick(demand, rows, (demand.arrivals[rows] + shift) % demand.span_seconds)
-
-
-def _pick(demand: Demand, rows: np.ndarray[Any, np.dtype[np.int64]], arrivals: Floats) -> Demand:
+    arrivals = (demand.arrivals[rows] + shift) % demand.span_seconds
     order = np.argsort(arrivals, kind="stable")
-    rows, arrivals = rows[order], arrivals[order]
+    return _pick(demand, rows[order], arrivals[order]), rows[order]
+
+
+def _pick(demand: Demand, rows: Integers, arrivals: Floats) -> Demand:
     return dataclasses.replace(
         demand,
         arrivals=arrivals,
@@ -52,11 +56,22 @@ def _pick(demand: Demand, rows: np.ndarray[Any, np.dtype[np.int64]], arrivals: F
     )
 
 
+def busier(case: Case, factor: float, *, seed: int) -> Case:
+    """Scale the demand of a case, and what goes with each of its requests."""
+    demand, draws, terms = case
+    demand, rows = scaled(demand, factor, seed=seed)
+    limits = terms.slo.limits
+    objective = dataclasses.replace(terms.slo, limits=None if limits is None else limits[rows])
+    block = np.searchsorted(draws.edges, demand.arrivals, side="right") - 1
+    draws = dataclasses.replace(draws, block=np.clip(block, 0, len(draws.edges) - 2))
+    return demand, draws, dataclasses.replace(terms, slo=objective)
+
+
 def block(option: Option, case: Case, coming: Forecast, *, days: int) -> dict[str, Any]:
     """Return the ``outlook`` of plan.json: the load to come, and what it does to the option.
 
     Where the forecast may not be used, the load is taken to stay, give or take what days differ by.
-    Waits are replayed at both ends of the interval, by the same requests in less or more time.
+    Waits are replayed at both ends of the interval, with sessions left out or added.
     """
     demand, draws, _ = case
     factor, low, high = (
@@ -90,12 +105,11 @@ def spread(demand: Demand, draws: Draws, *, days: int) -> tuple[float, float]:
     found = certainty.ratio(draws, work.astype(np.float64), draws.lengths)
     wider = math.sqrt(1 + demand.span_seconds / DAY / days)
     down, up = (wider * abs(end / found.value - 1) for end in (found.low, found.high))
-    return max(0.05, 1 - down), 1 + up
+    return max(1 / MOST_CHANGE, 1 - down), min(MOST_CHANGE, 1 + up)
 
 
 def _held(option: Option, case: Case, load: float) -> dict[str, float]:
-    demand, draws, terms = case
-    demand = dataclasses.replace(demand, end=demand.start + (demand.end - demand.start) / load, arrivals=demand.arrivals / load)  # fmt: skip
+    demand, draws, terms = busier(case, load, seed=1)
     assert option.again is not None  # noqa: S101  (the caller has asked)
     waits = option.again(demand, terms)
     share = certainty.share(draws, demand.judged, terms.slo.within(waits))

@@ -84,9 +84,7 @@ def make(  # noqa: PLR0913  (the history, the wishes, and what is known of both,
     tell("forecasting the load of the coming month")
     coming = outlook.look_ahead(demand, days=COMING_DAYS, seed=settings.seed)
     demand, ahead = _coming(demand, coming, settings)
-    held = calibration.calibrate(
-        frame, terms.slo, limit=settings.calibration_limit, swap_seconds=terms.swap_seconds, gpus=settings.present_gpus
-    )  # fmt: skip
+    held = _calibrated(frame, terms, settings)
     demand, terms, notes = with_known(demand, terms, services.load(settings.services))
     _check_fit(demand, terms)
     draws = certainty.draw(demand, resamples=settings.resamples, seed=settings.seed)
@@ -111,11 +109,22 @@ def make(  # noqa: PLR0913  (the history, the wishes, and what is known of both,
         tell("looking at the coming month")
         expected = Forecast("planned for it already") if settings.next_month else coming
         found["outlook"] = outlook.block(options[advice.option], case, expected, days=COMING_DAYS)
-    if before is not None:
-        hours = previous.held_gpu_hours(frame, settings.present_gpus, terms.month_hours)
-        price = float(terms.price.price_per_gpu_hour)
-        found["previous"] = previous.compare(before, found, gpu_hours=hours, price_per_hour=price)
-    return found
+    return found if before is None else _since(before, found, frame, (terms, settings))
+
+
+def _since(
+    before: Mapping[str, Any],
+    found: dict[str, Any],
+    frame: pd.DataFrame,
+    wishes: tuple[Terms, Plan],
+) -> dict[str, Any]:
+    """Add what has changed since the plan before."""
+    terms, settings = wishes
+    hours = previous.held_gpu_hours(frame, settings.present_gpus, terms.month_hours)
+    price = float(terms.price.price_per_gpu_hour)
+    return found | {
+        "previous": previous.compare(before, found, gpu_hours=hours, price_per_hour=price)
+    }
 
 
 def terms_of(settings: Plan, prices: Mapping[str, Price], month: str | None) -> Terms:
@@ -139,6 +148,16 @@ def terms_of(settings: Plan, prices: Mapping[str, Price], month: str | None) -> 
         mps_interference=settings.mps_interference,
         policy=settings.policy,
         others=_others(prices, settings),
+    )
+
+
+def _calibrated(frame: pd.DataFrame, terms: Terms, settings: Plan) -> calibration.Calibration:
+    return calibration.calibrate(
+        frame,
+        terms.slo,
+        limit=settings.calibration_limit,
+        swap_seconds=terms.swap_seconds,
+        gpus=settings.present_gpus,
     )
 
 
@@ -173,7 +192,7 @@ def _coming(demand: Demand, coming: Forecast, settings: Plan) -> tuple[Demand, l
     if coming.factor is None:
         return demand, [f"planned for the load of the history, not for the coming month's: {coming.reason}"]  # fmt: skip
     note = f"planned for {coming.factor:.2f} times the load of the history, as forecast for the coming {COMING_DAYS} days: {coming.reason}"
-    return outlook.scaled(demand, coming.factor, seed=settings.seed), [note]
+    return outlook.scaled(demand, coming.factor, seed=settings.seed)[0], [note]
 
 
 def _notes(demand: Demand, terms: Terms, month: str | None) -> list[str]:

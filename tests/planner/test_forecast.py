@@ -84,11 +84,12 @@ def test_scaled(factor: float) -> None:
     """So much of the work is left or added, at the same hours of the day, in order, in the window."""
     usage = [one for day in range(40) for one in every(HOUR / 4, 40, first=DAY * day)]
     demand = demand_of(usage, days=40)
-    found = outlook.scaled(demand, factor, seed=1)
+    found, rows = outlook.scaled(demand, factor, seed=1)
 
     assert found.busy_gpus / demand.busy_gpus == pytest.approx(factor, rel=0.1)
     assert (demand.span_seconds, True) == (found.span_seconds, bool((np.diff(found.arrivals) >= 0).all()))  # fmt: skip
     assert set(demand.arrivals % DAY) >= set(found.arrivals % DAY)
+    assert demand.seconds[rows].tolist() == pytest.approx(found.seconds.tolist())
     assert len(found.arrivals) == len(found.seconds) == len(found.owner) == len(found.images)
 
 
