@@ -11,7 +11,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -20,11 +20,13 @@ from alerts.scale.wake import Wake
 from alerts.webhook import UNAUTHORIZED, Webhook
 from lightmeter import bodies, catalog
 from lightmeter.catalog import Metric
+from lightmeter.errors import SettingError
 from lightmeter.scaling.signals import Observations
 
 
 LONGEST_FREEZE_SECONDS = 30 * 86_400
 SHOWN = 100
+LONGEST_COUNT = 9
 
 
 class Instruments:
@@ -69,16 +71,18 @@ def create_app(
 
     async def decisions(request: Request) -> Response:
         count = request.query_params.get("last", str(SHOWN))
-        if not count.isdigit():
+        if not count.isdecimal() or len(count) > LONGEST_COUNT:
             return _refused(422, f"last is {count[:20]!r}; it must be a number of decisions")
         return JSONResponse({"decisions": list(scaler.audit.last)[-int(count) :] if int(count) else []})  # fmt: skip
 
     async def freeze(request: Request) -> Response:
-        if not webhook.admits(request):
-            return _refused(401, UNAUTHORIZED)
         try:
+            if not webhook.admits(request):
+                return _refused(401, UNAUTHORIZED)
             seconds = json.loads(await bodies.read(request) or b"{}").get("seconds", 3600)
-        except (ValueError, AttributeError, bodies.BodyTooLarge):
+        except (SettingError, bodies.BodyTooSlow, ClientDisconnect) as error:
+            return _refused(503, str(error))
+        except (ValueError, AttributeError, RecursionError, bodies.BodyTooLarge):
             return _refused(
                 400, 'the body is no JSON object; send {"seconds": 3600}, or 0 to go on'
             )

@@ -34,11 +34,16 @@ def test_advisory(tmp_path: Path) -> None:
         frozen = client.post("/v1/freeze", json={"seconds": 60}, headers=bearer)
         wrong = client.post("/v1/freeze", json={"seconds": -1}, headers=bearer)
         assert eventually(lambda: client.get("/v1/decisions?last=1").json()["decisions"][0]["action"] == "freeze")  # fmt: skip
-        assert 422 == client.get("/v1/decisions?last=x").status_code
+        for wrong_count in ("x", "\u00b2", "9" * 5000, "-1"):
+            assert 422 == client.get("/v1/decisions", params={"last": wrong_count}).status_code
+        deep = client.post("/v1/freeze", content=b"[" * 100_000, headers=bearer)
+        token.unlink()
+        lost = client.post("/v1/freeze", json={}, headers=bearer)
         metrics = client.get("/metrics").text
         client.close()
 
-    assert (200, 422) == (frozen.status_code, wrong.status_code)
+    assert (200, 422, 400) == (frozen.status_code, wrong.status_code, deep.status_code)
+    assert (503, True) == (lost.status_code, "does not exist" in lost.text)
     assert [1, 0, 0, 0, 0] == [one["began"] for one in told]
     assert f'{catalog.DESIRED_REPLICAS.name}{{target="null"}} 0.0' in metrics
     explained = lightmeter("explain", "last", "--decisions", tmp_path / "scale", cwd=tmp_path)
