@@ -175,6 +175,11 @@ def _words(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"other: {settings}"
         for turn in one["changes"][:SHOWN]:
             at = datetime.fromtimestamp(turn["at"], UTC)
-            yield f"  {at:%Y-%m-%d %H:%M:%S} {turn['other']} instead of {turn['as_set']}: {turn['reason']}"
+            what = (
+                f"{turn['other']} instead of {turn['as_set']}"
+                if turn["other"] != turn["as_set"]
+                else "as set again"
+            )
+            yield f"  {at:%Y-%m-%d %H:%M:%S} {what}: {turn['reason']}"
         if len(one["changes"]) > SHOWN:
             yield f"  and {len(one['changes']) - SHOWN:,} changes more; --json has them"

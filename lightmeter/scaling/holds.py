@@ -87,11 +87,11 @@ def is_last(place: int) -> bool:
 
 
 def seen(gaps: tuple[float, ...], gap: float) -> tuple[float, ...]:
-    """Count a gap of so many seconds in."""
+    """Count a gap of so many seconds in; weights have four decimals, as each record holds them all."""
     if gap > _SPAN:
         return gaps
     place = next((i for i, edge in enumerate(EDGES) if gap <= edge), len(EDGES))
-    return tuple([weight * FADE + (i == place) for i, weight in enumerate(gaps)])
+    return tuple([round(weight * FADE, 4) + (i == place) for i, weight in enumerate(gaps)])
 
 
 def best(gaps: tuple[float, ...], miss: float, least: float) -> float:
