@@ -94,7 +94,7 @@ class Worker:
             shared.refused[self.id] = error
         elif self._failures >= MOST_LOADS:
             shared.refused[self.id] = WorkerError("the worker died at every load; see the log")
-        if len(shared.refused) < shared.settings.workers:
+        if len(shared.refused) < max(1, shared.settings.workers):
             return False
         if not shared.fatal.done():
             shared.fatal.set_exception(next(iter(shared.refused.values())))

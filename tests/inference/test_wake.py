@@ -18,7 +18,7 @@ from support.server import Loading, Server, asking, bearer, eventually
 
 
 ADMIN = "sk-admin-0123456789"
-LONG = {"num_inference_steps": 50, "size": "16x16"}
+LONG = {"num_inference_steps": 1000, "size": "16x16"}
 
 
 S = TypeVar("S", bound=Server)
@@ -150,7 +150,7 @@ def test_switched_off(tmp_path: Path, how: str) -> None:
 
 def test_emptied_under_load(tmp_path: Path) -> None:
     """The last worker is sent away while others wait: it finishes, another is started for them."""
-    with opened(tmp_path, "--batch", "1", kind=Server) as server:
+    with opened(tmp_path, "--batch", "1", "--max-steps", "1000", kind=Server) as server:
         server.ready()
         [only] = workers(server)
         with asking(server, LONG, {}, {}) as answers:
@@ -225,3 +225,24 @@ def test_start_left() -> None:
 
     assert unknown is None
     assert pytest.approx((15.0, 1.95, 6.0)) == (known.left(5.0), known.left(19.5), known.left(60.0))
+
+
+def test_dies_while_waking(tmp_path: Path) -> None:
+    """A worker that dies while it starts for somebody is started again, and the request is served.
+
+    Streams and jobs wake a server as well.
+    """
+    with opened(tmp_path, "--workers", "0", kind=Loading) as server:
+        server.ready()
+        job = server.client.post("/v1/jobs", json={"prompt": "a fox", "size": "16x16"})
+        with asking(server, {"size": "16x16", "stream": True}) as answers:
+            assert eventually(server.worker_pids)
+            os.kill(server.worker_pids()[0], signal.SIGKILL)
+            assert eventually(lambda: workers(server)[0]["deaths"] == 1)
+            server.let_go()
+        where = f"/v1/jobs/{job.json()['id']}"
+        done = eventually(lambda: server.client.get(where).json()["status"] == "succeeded")
+
+    assert 202 == job.status_code
+    assert done
+    assert "image_generation.completed" in answers[0].text
