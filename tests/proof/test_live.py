@@ -46,10 +46,11 @@ SERIOUS = ("serious", "critical")
 
 
 async def decisions() -> Sequence[Mapping[str, Any]]:
-    """Tell of a scaler that went up ten minutes ago."""
+    """Tell of a scaler that wanted to go up ten minutes ago, and again, and then held."""
     shared = {"target": "shop", "chosen_term": "backlog", "mode": "advisory", "result": None}
     up = {"id": "one", "at": time.time() - 600, "from": 1, "to": 2, "action": "up", "reason": "4 requests wait for 12 s"}  # fmt: skip
-    return [shared | up, shared | up | {"id": "two", "action": "hold", "to": 1, "reason": "calm"}]
+    again = shared | up | {"id": "two", "at": time.time() - 585}
+    return [shared | up, again, again | {"id": "three", "action": "hold", "to": 1, "reason": "calm"}]  # fmt: skip
 
 
 class Site:
@@ -267,6 +268,7 @@ def test_lists(reader: Reader) -> None:
     expect(reader.page.locator("#lightmeternoworkerready")).to_be_in_viewport()
     reader.read("/decisions")
     expect(reader.page.locator("tbody tr")).to_have_count(2)
+    expect(reader.page.locator("tbody tr").last).to_contain_text("2 times since")
     reader.page.check("#changes")
 
     expect(reader.page.locator("tbody tr")).to_have_count(1)

@@ -25,7 +25,8 @@ from lightmeter.localprom.store import Store
 
 RULES = Path(__file__).parents[2] / "alerts" / "generated" / "prometheus"
 STEP_SECONDS = 15
-ROUNDS = 20
+ROUNDS, ROUND_MS = 20, 60_000
+"""How often rules are evaluated, up to the end; some are due each five minutes only."""
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 _OPEN = {
     "service": ("shop", "studio"), "model": ("z-image",), "gpu": ("0", "1"), "UUID": ("GPU-a",), "target": ("shop",),
@@ -53,7 +54,7 @@ def filled(*, seconds: int = 3600, now: float | None = None) -> Starlette:
     for number in range(12):
         keeper.remember(bucket, Exemplar((("trace_id", TRACE),), 2.0 + number, end - 240_000 * number))  # fmt: skip
     rules = Rules([group for path in sorted(RULES.glob("recommended-*.yaml")) for group in load(path)], keeper.store, keeper.write)  # fmt: skip
-    for at in range(end - (ROUNDS - 1) * 30_000, end + 1, 30_000):
+    for at in range(end - (ROUNDS - 1) * ROUND_MS, end + 1, ROUND_MS):
         rules.evaluate(at)
     return Api(keeper, rules=rules, targets=[State(Target("http://127.0.0.1:7861/metrics", "server"))]).app()  # fmt: skip
 

@@ -1,7 +1,7 @@
 // Alerts, and the scaler's decisions.
 
 import { $, make } from "./make.js";
-import { moment } from "./marks.js";
+import { moment, runs } from "./marks.js";
 import { ask } from "./query.js";
 import { ago, stamp } from "./time.js";
 
@@ -94,19 +94,20 @@ export async function decisions() {
   const answer = await fetch("/live/decisions");
   const said = await answer.json();
   if (!answer.ok) throw new Error(said.error);
-  const all = [...said.decisions].reverse();
+  const all = runs(said.decisions).reverse();
   const only = document.querySelector("#changes")?.checked ?? false;
-  const shown = only ? all.filter((one) => one.action !== "hold") : all;
-  $("about").textContent = all.length ? `The last ${all.length} decisions, the newest first. lightmeter explain ID says more of one.` : "The scaler has decided nothing yet.";
+  const shown = only ? all.filter(({ one }) => one.action !== "hold") : all;
+  $("about").textContent = all.length ? `The last ${said.decisions.length} decisions, the newest first; the same again and again is one. lightmeter explain ID says more.` : "The scaler has decided nothing yet.";
   const box = make("input", { type: "checkbox", id: "changes", checked: only, onchange: decisions });
-  const head = ["at", "target", "replicas", "what", "by", "why", "done", "id"].map((text) => make("th", { scope: "col", textContent: text }));
+  const head = ["at", "target", "replicas", "what", "by", "why", "done", "id", "how often"].map((text) => make("th", { scope: "col", textContent: text }));
   const table = make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...shown.map(row)));
   $("grid").replaceChildren(make("p", {}, make("label", {}, box, " only what changed something")), make("div", { className: "scroll card", tabIndex: 0, role: "region", ariaLabel: "Decisions" }, table));
 }
 
-function row(one) {
+function row({ one, since, times }) {
   const cells = [stamp(moment(one.at)), one.target, one.from === one.to ? String(one.to) : `${one.from} → ${one.to}`];
   const result = one.mode === "act" ? one.result : `${one.mode}: only told`;
   return make("tr", { className: one.action }, ...cells.map((text) => make("td", { textContent: text })), make("td", {}, pill(one.action, one.action)),
-    make("td", { textContent: one.chosen_term }), make("td", { className: "why", textContent: one.reason }), make("td", { textContent: typeof result === "string" ? result : JSON.stringify(result ?? "") }), make("td", {}, make("code", { textContent: one.id })));
+    make("td", { textContent: one.chosen_term }), make("td", { className: "why", textContent: one.reason }), make("td", { textContent: typeof result === "string" ? result : JSON.stringify(result ?? "") }), make("td", {}, make("code", { textContent: one.id })),
+    make("td", { textContent: times > 1 ? `${times} times since ${stamp(since)}` : "once" }));
 }

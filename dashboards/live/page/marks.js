@@ -23,11 +23,28 @@ export async function found(annotation, words, span, signal) {
   }).slice(0, MOST_MARKS);
 }
 
-// A decision of the scaler that changed something, with its reason.
+// The same decision again and again, as an adviser nobody heeds takes it, is one: the newest, with how often.
+export function runs(decisions) {
+  const open = new Map();
+  const made = [];
+  for (const one of decisions) {
+    const key = JSON.stringify([one.action, one.from, one.to, one.chosen_term, one.mode]);
+    const before = open.get(one.target);
+    if (before?.key === key) Object.assign(before, { one, times: before.times + 1 });
+    else {
+      const run = { key, one, since: moment(one.at), times: 1 };
+      open.set(one.target, run);
+      made.push(run);
+    }
+  }
+  return made;
+}
+
+// A decision of the scaler that would change something, with its reason, when it was first taken.
 export function decided(decisions, span) {
-  return decisions
-    .filter((one) => one.action !== "hold")
-    .map((one) => ({ kind: "Scaling", colour: one.action === "freeze" ? "blue" : "green", at: moment(one.at), until: moment(one.at), title: `${one.target} ${one.action} to ${one.to}`, text: one.reason }))
+  return runs(decisions)
+    .filter(({ one }) => one.action !== "hold")
+    .map(({ one, since }) => ({ kind: "Scaling", colour: one.action === "freeze" ? "blue" : "green", at: since, until: since, title: `${one.target} ${one.action} to ${one.to}`, text: one.reason }))
     .filter((one) => one.at >= span.start && one.at <= span.end);
 }
 
