@@ -81,6 +81,7 @@ def _make(folder: Path) -> None:
 
     each = ROWS // DAYS
     with duckdb.connect(config={"memory_limit": "2GB"}) as database:
+        database.execute("set enable_progress_bar = false")
         for day in range(1, DAYS + 1):
             path = folder / f"date=2026-10-{day:02d}" / "made.parquet"
             path.parent.mkdir()

@@ -131,6 +131,7 @@ def _database() -> Iterator[duckdb.DuckDBPyConnection]:
 
     settings: dict[str, str | bool | int | float | list[str]] = {"memory_limit": MEMORY, "preserve_insertion_order": False, "autoinstall_known_extensions": False}  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="lightmeter-") as spill, duckdb.connect(config=settings | {"temp_directory": spill}) as database:  # fmt: skip
+        database.execute("set enable_progress_bar = false")  # it would be in what we print
         yield database
 
 

@@ -142,3 +142,11 @@ def test_odd_file_name(tmp_path: Path) -> None:
     history.write(tables.table_of([row(0.0)]), tmp_path / "it's", "a'b")
 
     assert 1 == History(tmp_path / "it's").summary()["rows"]
+
+
+def test_nothing_else_is_printed() -> None:
+    """DuckDB's progress bar stays out of what the commands print, however long it takes."""
+    with aggregate._database() as database:
+        found = database.execute("select current_setting('enable_progress_bar')").fetchone()
+
+    assert (False,) == found
