@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from importlib import metadata
 from typing import Any
@@ -28,6 +29,7 @@ from lightmeter.errors import LightmeterError
 from lightmeter.settings_gateway import Gateway
 
 
+_log = logging.getLogger(__name__)
 _GET = ["GET"]
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -39,7 +41,10 @@ class _Asgi:
         self._handler = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._handler(scope, receive, send)
+        try:
+            await self._handler(scope, receive, send)
+        except Broken:  # what is left unsaid closes the connection
+            _log.warning("half an answer was sent; its connection is closed")
 
 
 def create_app(settings: Gateway, desk: Desk, meters: Meters, keys: Keys) -> Starlette:
@@ -91,7 +96,5 @@ async def _other(_: Request, error: Exception) -> Response:
 
 
 async def _ours(_: Request, error: Exception) -> Response:
-    if isinstance(error, Broken):
-        raise error
     status, body, headers = problem(error)
     return JSONResponse(body, status, headers)

@@ -24,10 +24,12 @@ from inference.routes_jobs import JOBS
 from inference.tickets import Refused, work_of
 from inference.tracing import HEADER, NoTracer, TraceContext, parent_of
 from lightmeter import bodies
-from lightmeter.catalog import Outcome, Priority, ShedReason
+from lightmeter.catalog import Outcome, Priority
+from lightmeter.errors import WorkerError
 from lightmeter.settings_gateway import Gateway
 
 
+_log = logging.getLogger(__name__)
 _access = logging.getLogger("lightmeter.access")
 
 
@@ -44,7 +46,8 @@ class Visit:
         self.answering = Answering(send, own)
         self.priority = Priority.INTERACTIVE
         self.course: Course | None = None
-        self.left = False
+        self.left = self.failed = False
+        """Whether its client went; whether replicas died with it, or failed again and again."""
 
     @property
     def status(self) -> int:
@@ -54,7 +57,9 @@ class Visit:
     @property
     def outcome(self) -> Outcome:
         """How it ended."""
-        return Outcome.CANCELLED if self.left else outcome_of(self.status)
+        if self.left:
+            return Outcome.CANCELLED
+        return Outcome.ERROR if self.failed else outcome_of(self.status)
 
     def tell(self) -> None:
         """Write its line."""
@@ -87,6 +92,8 @@ class Pictures:
         try:
             with self._desk.inside.one():
                 await self._serve(visit, receive)
+        except Broken:
+            _log.warning("half an answer was sent; its connection is closed")
         finally:
             seconds = time.monotonic() - visit.began
             self._meters.ended(visit.outcome, visit.priority, seconds, visit.trace.exemplar)
@@ -130,16 +137,20 @@ class Pictures:
         try:
             course = visit.course = self._enter(visit, caller, body)
             await self._relay.serve(course)
+            visit.failed = course.failed
             if course.replica:
                 self._finder.saw(answering.names, course.replica)
         except Broken:
             raise
         except Died as error:
-            message = f"the replica died in the middle of its answer ({error})"
-            await answering.refuse(Refused(ShedReason.NO_WORKER, message, 1.0))
+            visit.failed = True
+            await answering.refuse(
+                WorkerError(f"the replica died in the middle of its answer ({error})")
+            )
         except Exception as error:  # noqa: BLE001  (a process edge: each error is an answer)
             if isinstance(error, Refused):
                 self._meters.shed(error.reason)
+            visit.failed = isinstance(error, WorkerError)
             await answering.refuse(error)
 
     def _enter(self, visit: Visit, caller: Caller, body: bytes) -> Course:

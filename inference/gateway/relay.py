@@ -41,6 +41,8 @@ class Course:
     faults: int = 0
     avoid: frozenset[Replica] = frozenset()
     replica: Replica | None = None
+    failed: bool = False
+    """Whether it was given up."""
     last: tuple[int, dict[str, Any], str | None] | None = None
     """The last answer that was not passed on: status, body, Retry-After."""
 
@@ -160,6 +162,7 @@ class Relay:
         Raises:
             WorkerError: it died.
         """
+        course.failed = True
         if course.last is None:
             raise WorkerError(f"{MOST_FAULTS} replicas died with this request; try again")
         await _fail(course)

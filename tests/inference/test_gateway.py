@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from inference.gateway import upstreams
@@ -154,6 +155,7 @@ def test_poison() -> None:
             answer = await one.post()
             assert (503, "1") == (answer.status_code, answer.headers["retry-after"])
             assert [1, 1, 0] == [len(posts(each)) for each in (a, b, c)]
+            await one.until(lambda: one.value(catalog.REQUESTS, outcome="error") == 1)
 
     run(check())
 
@@ -174,6 +176,23 @@ def test_passed_on() -> None:
             assert 0 == len(posts(b))
 
     run(check())
+
+
+def test_half(caplog: pytest.LogCaptureFixture) -> None:
+    """An answer that breaks off is not made to look whole, and counts as an error."""
+
+    async def check() -> None:
+        async def half(_: Request) -> Reply:
+            return Reply(200, b"{}", {"content-length": "100", "connection": "close"})
+
+        async with replica(half) as a, front(a) as one:
+            with pytest.raises(httpx.RemoteProtocolError):
+                await one.post()
+            await one.until(lambda: one.value(catalog.REQUESTS, outcome="error") == 1)
+
+    run(check())
+    assert "half an answer" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_waits_for_room() -> None:
