@@ -71,7 +71,7 @@ class World:
         token.write_text("0123456789abcdef0123")
         urls = ",".join(f"http://{one['host']}:{one['port']}" for one in self.places)
         self.gateway = self._stack.enter_context(
-            Gateway(urls, "--wake", self.scaler, "--wake-token-file", str(token), "--wake-wait", "120", "--in-flight", "2", before=gate["before"], host=gate["host"])
+            Gateway(urls, "--wake", self.scaler, "--wake-token-file", str(token), "--wake-wait", "120", "--in-flight", "2", "--access-log", before=gate["before"], host=gate["host"])
         )  # fmt: skip
         self._prometheus(control)
         program = f"{sys.executable} -P {replicas.__file__} {folder}"
@@ -112,6 +112,7 @@ class World:
     def close(self) -> None:
         """End everything, the replicas last."""
         self._stack.close()
+        (self.folder / "gateway.log").write_text("".join(self.gateway.log))
         for number in range(MOST):
             file = self.folder / f"{number}.pid"
             if file.exists() and replicas.running(int(file.read_text())):

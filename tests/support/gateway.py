@@ -36,7 +36,7 @@ class Gateway:
         threading.Thread(target=self._read_log, daemon=True).start()
         self.api = self._announced("gateway")
         self.metrics_url = self._announced("metrics")
-        self.client = httpx.Client(base_url=self.api, timeout=120, trust_env=False, verify=PLAIN)
+        self.client = httpx.Client(base_url=self.api, timeout=300, trust_env=False, verify=PLAIN)
 
     def _read(self) -> None:
         for line in self.process.stdout or ():
