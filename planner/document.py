@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from lightmeter.units import cents
+from planner import waits
 from planner.certainty import Draws
 from planner.demand import Demand, describe
 from planner.options import Option, OptionKind, Placement, Sharing, Terms, cost, quantile
@@ -174,11 +175,20 @@ def _option(option: Option, demand: Demand, draws: Draws, terms: Terms) -> dict[
         },
         "slo_attainment": round(option.attainment, 6),
         "slo_attainment_ci": [round(bound, 6) for bound in option.attainment_ci],
+        **_told_apart(option, demand),
+        "services": waits.by_service(option, demand, terms),
         "utilization": round(float(demand.seconds.sum()) / provisioned, 6),
         "cold_starts": option.cold_starts,
         "meets_slo": option.meets_slo,
         "assumptions": [asdict(item) for item in assumptions(option, demand, terms)],
     }
+
+
+def _told_apart(option: Option, demand: Demand) -> dict[str, Any]:
+    """Waits of the batch requests, where there are interactive ones beside them."""
+    if demand.ranks is None:
+        return {}
+    return {"batch": waits.quantiles(option.waits[~demand.judged])}
 
 
 def _placement(place: Placement, terms: Terms) -> dict[str, Any]:

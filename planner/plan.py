@@ -51,6 +51,8 @@ Tell = Callable[[str], None]
 COLUMNS = tuple(dict.fromkeys((*DEMAND_COLUMNS, *calibration.COLUMNS, *quality.COLUMNS)))
 """Columns of the history that a plan is made from."""
 COMING_DAYS = 30
+MOST_SWEPT = 500
+"""Services up to which every option is sized anew at other values of the inputs: more take an hour."""
 
 
 def make(  # noqa: PLR0913  (the history, the wishes, and what is known of both, each by its name)
@@ -92,7 +94,8 @@ def make(  # noqa: PLR0913  (the history, the wishes, and what is known of both,
     families = _families(case, tell)
     options = [option for family in families for option in family]
     advice = withheld(recommend(options, draws, terms, demand), held)
-    advice, swept = _questioned(advice, families, case, points=settings.sweep_points, tell=tell)
+    points = settings.sweep_points if len(demand.services) <= MOST_SWEPT else 0
+    advice, swept = _questioned(advice, families, case, points=points, tell=tell)
     notes = [*generated_from.get("notes", ()), *skipped, *notes, *_notes(demand, terms, month), *ahead]  # fmt: skip
     found = document.build(
         demand,

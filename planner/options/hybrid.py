@@ -144,6 +144,10 @@ def _best(demand: Demand, draws: Draws, terms: Terms, service: int) -> Mix:
         mixes = (_mix(demand, draws, terms, service, (reserved, idle)) for idle in IDLE_TIMEOUTS)
         return min(mixes, key=lambda mix: mix.rank(rent))
 
+    if len(demand.rows(service)) < MIN_JUDGED:  # too few to search for: wait, keep long, or rent
+        sizes = ((0, IDLE_TIMEOUTS[1]), (0, IDLE_TIMEOUTS[-1]), (1, IDLE_TIMEOUTS[0]))
+        few = [_mix(demand, draws, terms, service, size) for size in sizes]
+        return min(few, key=lambda mix: mix.rank(rent))
     first = newsvendor(_busy(demand, service), 1 - terms.discount, 1.0)
     best = at(first)
     for step in (1, -1):

@@ -270,3 +270,26 @@ def test_fewer_gpus_than_services() -> None:
 def test_currency() -> None:
     """The currency is that of the SKU."""
     assert "CNY" == plans.document(USAGE, sku="alibaba-gn7i-a10")["currency"]
+
+
+def test_waits_of_services() -> None:
+    """Every option tells what each service waits, largest first, and its share within the limit."""
+    for option in PLAN["options"]:
+        assert ["a", "b"] == [service["name"] for service in option["services"]]
+        assert [400, 30] == [service["requests"] for service in option["services"]]
+        for service in option["services"]:
+            waits = [service[f"wait_{name}_seconds"] for name in ("p50", "p95", "p99")]
+            assert sorted(waits) == waits
+            assert 0 <= service["slo_attainment"] <= 1
+        assert "batch" not in option
+
+
+def test_batch_told_apart() -> None:
+    """Batch requests are told of apart from those that the objective is about."""
+    urgent = [row(HOUR * n, 20.0, priority="interactive") for n in range(200)]
+    batch = [row(HOUR * n - 1 + k / 10, 20.0, priority="batch") for n in range(1, 200) for k in range(8)]  # fmt: skip
+    found = plans.document([*urgent, *batch], sweep_points=0)["options"][0]
+
+    assert 19.0 == found["wait_p99_seconds"]
+    assert 8 * 199 == found["batch"]["requests"]
+    assert found["batch"]["wait_p95_seconds"] > 100
