@@ -252,4 +252,6 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "duplicate" in capsys.readouterr().out
     assert 0 == inside("history", "verify", tmp_path)
     assert "1 file, 1 row: sound" in capsys.readouterr().out
-    assert 2 == inside("history", "verify", tmp_path / "none")
+    for command in ("verify", "repair"):
+        assert 2 == inside("history", command, tmp_path / "none")
+        assert 2 == inside("history", command, tmp_path.parent)

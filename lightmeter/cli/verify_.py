@@ -30,6 +30,9 @@ def verify(ctx: click.Context, folder: Path, as_json: bool) -> None:  # noqa: FB
     Writes nothing; a server may be running.
     """
     from lightmeter import verify as checks
+    from lightmeter.history import History
+
+    History(folder)  # refuses a folder that is none
 
     with steps() as tell:
         found = checks.verify(folder, datetime.now(UTC), tell)
@@ -52,6 +55,9 @@ def repair(ctx: click.Context, folder: Path, as_json: bool) -> None:  # noqa: FB
     code 1 says that something is still wrong.
     """
     from lightmeter import repair as mending
+    from lightmeter.history import History
+
+    History(folder)  # refuses a folder that is none
 
     with steps() as tell:
         done, left = mending.repair(folder, datetime.now(UTC), tell)
