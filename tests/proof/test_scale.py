@@ -185,16 +185,16 @@ def test_to_zero_and_back(tmp_path: Path) -> None:
         loop, clients = Loop(tmp_path, server), Clients(server)
         with loop.running():
             with clients.asking(CROWD):
-                grown = eventually(lambda: _serving(server) == 3, seconds=120)
-                burning = eventually(lambda: any(floors(loop.decisions)), seconds=60)
+                grown = eventually(lambda: _serving(server) == 3, seconds=300)
+                burning = eventually(lambda: any(floors(loop.decisions)), seconds=120)
             with clients.asking(1):
-                shrunk = eventually(lambda: loop.decisions[-1]["to"] == 1, seconds=120)
-            asleep = eventually(lambda: server.value(catalog.WORKERS) == 0, seconds=120)
+                shrunk = eventually(lambda: loop.decisions[-1]["to"] == 1, seconds=300)
+            asleep = eventually(lambda: server.value(catalog.WORKERS) == 0, seconds=300)
             before = len(loop.decisions)
             ready = server.client.get("/readyz")
             woken = server.post(SLOW)
             meanwhile = loop.decisions[before:]
-            again = eventually(lambda: server.value(catalog.WORKERS) == 0, seconds=60)
+            again = eventually(lambda: server.value(catalog.WORKERS) == 0, seconds=120)
         decided = loop.decisions
 
     ran = lightmeter("replay", tmp_path / "scale", "--json", cwd=tmp_path)
