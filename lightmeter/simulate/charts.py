@@ -62,7 +62,7 @@ def _beside(frame: Frame, points: list[tuple[str, float, float, str]]) -> None:
     ]
     for name, x, y, kind in sorted(points, key=lambda one: (one[3] == "rest", one[1])):
         at, height = frame.place(x, y)
-        width = 7.4 * len(name)
+        width = 8.2 * len(name)
         left, level = next(
             (place for place in _places(at, height, width) if _free(frame, taken, place, width)),
             (at + 9, height + 4),
