@@ -301,6 +301,33 @@ def test_one_line_alone(reader: Reader) -> None:
     assert "p95" in page.evaluate("document.activeElement.textContent")
 
 
+VALUES = [
+    (0.1234, "percentunit", "12.3 %"), (0.0421, "s", "42.1 ms"), (95, "s", "1.58 mins"), (4096, "bytes", "4 KiB"),
+    (1980e6, "hertz", "1.98 GHz"), (300, "watt", "300 W"), (38, "celsius", "38 °C"), (2, "count:workers", "2 workers"),
+    (3.5, "suffix: img/s", "3.5 img/s"), (1500, "reqps", "1.5 K req/s"), (12.3, "currency:¥", "¥12.3"), (1234, "none", "1,234"),
+    (0, "s", "0 s"), (None, "s", "\N{EN DASH}"), (5, "nonsense", "5 nonsense"),
+]  # fmt: skip
+"""A value, its unit, and how Grafana would write it but for zeros at the end."""
+
+
+def test_units(reader: Reader) -> None:
+    """Values are written with their units; an unknown unit is printed as it stands, as Grafana does."""
+    reader.page.goto("/")
+    shown = reader.page.evaluate("async (rows) => { const { show } = await import('/live/units.js'); return rows.map(([value, unit]) => show(value, unit)); }", [row[:2] for row in VALUES])  # fmt: skip
+
+    assert [row[2] for row in VALUES] == shown
+
+
+def test_choices_in_queries(reader: Reader) -> None:
+    """What is chosen becomes a pattern that matches just that, whatever letters are in it."""
+    reader.page.goto("/")
+    made = reader.page.evaluate("""async () => { const { inside, fill } = await import('/live/query.js');
+        const one = { type: 'query', allValue: '.+' };
+        return [inside(one, ['$__all']), inside(one, ['a.b:1']), inside(one, ['a', 'b"c']), inside({ type: 'textbox' }, ['1']), fill('$a ${b:regex} $unknown $__rate_interval', { a: 'x', b: 'y', __rate_interval: '60s' })]; }""")  # fmt: skip
+
+    assert [".+", r"a\\.b:1", r"(a|b\"c)", "1", "x y $unknown 60s"] == made
+
+
 def test_theme_stays(reader: Reader) -> None:
     """The button turns the page dark, charts too, and it stays so."""
     reader.read("/")

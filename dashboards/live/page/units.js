@@ -45,14 +45,14 @@ export function show(value, unit = "none", decimals = null) {
   if (unit in IN_SECONDS) return duration(value, unit, decimals);
   if (unit in SI_UNITS) return scaled(value, SI, decimals, SI_UNITS[unit]);
   if (unit in IEC_UNITS) return scaled(value, IEC, decimals, IEC_UNITS[unit]);
-  if (unit in RATES) return scaled(value, SHORT, decimals, ` ${RATES[unit]}`, "");
+  if (unit in RATES) return `${scaled(value, SHORT, decimals, "")} ${RATES[unit]}`;
   if (unit in SIGNS) return `${number(value, decimals)} ${SIGNS[unit]}`;
   if (unit === "bool_yes_no") return value ? "Yes" : "No";
   if (unit === "bool_on_off") return value ? "On" : "Off";
   if (unit === "bool") return value ? "True" : "False";
   if (form === "suffix") return `${number(value, decimals)}${word}`;
   if (form === "prefix") return `${word}${number(value, decimals)}`;
-  if (form === "count") return scaled(value, SHORT, decimals, ` ${word}`, "");
+  if (form === "count") return `${scaled(value, SHORT, decimals, "")} ${word}`;
   if (form === "si") return scaled(value, SI, decimals, word);
   if (form === "currency") return `${word}${scaled(value, SHORT, decimals, "", "")}`;
   if (unit.startsWith("currency")) return `${MONEY[unit.slice(8)] ?? unit.slice(8)}${scaled(value, SHORT, decimals, "", "")}`;
