@@ -80,12 +80,6 @@ class Plan(Section):
         default=False,
         description="Plan on the first days of a service too, when hardly anybody used it yet.",
     )
-    present_gpus: int | None = Field(
-        None,
-        description="GPUs that all services of the history shared, where its rows do not name theirs: for the calibration and for what was spent.",
-        ge=1,
-        le=10_000,
-    )
     calibration_limit: float = Field(
         0.3,
         description="Most that the predicted 95th percentile of the waits under the present set-up may be off the observed one, as a share of the largest of both and the objective's limit; past it nothing is recommended.",

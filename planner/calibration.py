@@ -76,7 +76,7 @@ def calibrate(
     if observed < LEAST_WAITS:
         missing = "no waits" if observed == 0 else f"{observed} waits, fewer than {LEAST_WAITS},"
         if gpus is None and not frame["gpu_uuid"].notna().any() and frame["queue_seconds"].notna().any():  # fmt: skip
-            missing = "waits, but no GPUs (--present-gpus names their number), so none"
+            missing = "waits, but no GPUs (--held-gpus names their number), so none"
         return Calibration(f"the history holds {missing} to hold the replay against", limit)
     predicted = pd.Series(0.0, index=usable.index)
     most = 0

@@ -123,7 +123,7 @@ def _since(
 ) -> dict[str, Any]:
     """Add what has changed since the plan before."""
     terms, settings = wishes
-    hours = previous.held_gpu_hours(frame, settings.present_gpus, terms.month_hours)
+    hours = previous.held_gpu_hours(frame, settings.held_gpus or None, terms.month_hours)
     price = float(terms.price.price_per_gpu_hour)
     return found | {
         "previous": previous.compare(before, found, gpu_hours=hours, price_per_hour=price)
@@ -160,7 +160,7 @@ def _calibrated(frame: pd.DataFrame, terms: Terms, settings: Plan) -> calibratio
         terms.slo,
         limit=settings.calibration_limit,
         swap_seconds=terms.swap_seconds,
-        gpus=settings.present_gpus,
+        gpus=max(1, round(settings.held_gpus)) if settings.held_gpus else None,
     )
 
 

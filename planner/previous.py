@@ -35,7 +35,7 @@ def load(path: Path) -> dict[str, Any]:
     return found
 
 
-def held_gpu_hours(frame: pd.DataFrame, gpus: int | None, month_hours: float) -> float | None:
+def held_gpu_hours(frame: pd.DataFrame, gpus: float | None, month_hours: float) -> float | None:
     """GPU-hours that were really held in a month: the GPUs seen on each day, or those stated.
 
     A GPU that served nobody all day is not seen. None where neither is known.
@@ -121,7 +121,7 @@ def _saving(before: Mapping[str, Any], gpu_hours: float | None, price: float) ->
     promised = {"dedicated_cost": dedicated, "advised_cost": advised, "promised_ratio": before["recommendation"].get("saving_ratio")}  # fmt: skip
     if gpu_hours is None or not dedicated:
         return promised | {
-            "reason": "the rows name no GPUs, so what was held is not known; --present-gpus states it"
+            "reason": "the rows name no GPUs, so what was held is not known; --held-gpus states it"
         }
     spent = round(gpu_hours * price, 2)
     realised = round(1 - spent / dedicated, 6)

@@ -75,7 +75,7 @@ def withheld(advice: Recommendation, held: Calibration) -> Recommendation:
     if advice.option is None:
         return advice
     if not held.holds:
-        return Recommendation(None, f"No advice: {held.reason}. Until the replay tells the waits that were, it tells none that will be; look for what else holds the GPUs, or state --present-gpus.")  # fmt: skip
+        return Recommendation(None, f"No advice: {held.reason}. Until the replay tells the waits that were, it tells none that will be; look for what else holds the GPUs, or state --held-gpus.")  # fmt: skip
     return advice
 
 

@@ -83,7 +83,7 @@ def test_unnamed_gpus() -> None:
     """Where rows name no GPU, their number may be stated; without it, that is said."""
     usage = served(2, names=False)
 
-    assert "--present-gpus" in calibrate(usage).reason
+    assert "--held-gpus" in calibrate(usage).reason
     assert calibrate(usage, gpus=2).error == pytest.approx(0.0, abs=1e-4)
     assert not calibrate(usage, gpus=1).holds
 

@@ -55,8 +55,8 @@ def test_unknown_gpus(tmp_path: Path) -> None:
     before = saved(tmp_path, plans.document(USAGE, slo="p95_wait=2m"))
 
     unknown = plans.document(USAGE, slo="p95_wait=2m", previous=before)["previous"]["saving"]
-    stated = plans.document(USAGE, slo="p95_wait=2m", previous=before, present_gpus=2)["previous"]
-    assert "--present-gpus" in unknown["reason"]
+    stated = plans.document(USAGE, slo="p95_wait=2m", previous=before, held_gpus=2)["previous"]
+    assert "--held-gpus" in unknown["reason"]
     assert 0.0 == stated["saving"]["share_of_promise"]
 
 
