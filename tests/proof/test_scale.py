@@ -133,8 +133,8 @@ class Loop:
         return [json.loads(line) for line in lines if line.strip()]
 
 
-KNOBS = ["--interval", "1", "--min", "0", "--max", "3", "--wait", "1", "--cold-start", "6", "--hold-least", "3", "--short-window", "10", "--long-window", "15", "--violation-price", "0"]  # fmt: skip
-"""A price of nothing: what grows the pool are the queue and the alert, and nothing keeps it."""
+KNOBS = ["--interval", "1", "--min", "0", "--max", "3", "--wait", "1", "--cold-start", "6", "--hold-least", "3", "--short-window", "10", "--long-window", "15", "--violation-price", "0", "--turn-price", "0"]  # fmt: skip
+"""Prices of nothing: what grows the pool are the queue and the alert, and nothing keeps it."""
 
 
 def fetch_ok(url: str) -> bool:
