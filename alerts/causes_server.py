@@ -173,16 +173,16 @@ def _oom(by: str) -> Alert:
 
 
 def _missing(by: str) -> Alert:
-    there = series(catalog.IN_FLIGHT)
+    there, wanted = series(catalog.IN_FLIGHT), series(catalog.DESIRED_REPLICAS, target="shop")
     return Alert(
         name="LightmeterMetricsMissing",
         severity=Severity.PAGE,
-        expr=f"count by ({by}) (last_over_time({there}[1d]))\nunless\ncount by ({by}) ({there})",
+        expr=f"count by ({by}) (last_over_time({there}[1d]))\nunless\ncount by ({by}) ({there})\nunless on ()\nmax({series(catalog.DESIRED_REPLICAS)}) == 0",
         hold="2m",
         summary="{{ $labels.service }}: its {{ $value }} servers have not been scraped for 2 minutes at least; what users see is unknown.",
         meaning="Everything else about this service is blind: no other alert of it can fire, and the scaler must not act on what it does not see.",
         first="Open Prometheus's targets: is the server down, its metrics port unreachable, or its label changed?",
-        then=("Scaling down is held while this fires.", "Where the service was switched off on purpose, silence it for a day."),
+        then=("Scaling down is held while this fires.", "Where the service was switched off on purpose, silence it for a day; a scaler that wants none of anything says so itself."),
         panel=catalog.TARGETS,
         labels={"component": "server", catalog.SCALING_LABEL: catalog.Scaling.FREEZE},
         trials=(Trial(
@@ -190,5 +190,10 @@ def _missing(by: str) -> Alert:
             calm={shop(catalog.IN_FLIGHT): "0x10 stale _ 0x30"},
             fires="20m", over="35m", labels=_SHOP,
             says="shop: its 1 servers have not been scraped for 2 minutes at least; what users see is unknown.",
-        ),),
+        ), Trial(  # let go by a scaler
+            bad={shop(catalog.IN_FLIGHT): "0x10 stale _x18 0x20", wanted: "1x60"},
+            calm={shop(catalog.IN_FLIGHT): "0x10 stale _x30", wanted: "1x8 0x60"},
+            fires="20m", over="35m", labels=_SHOP,
+            says="shop: its 1 servers have not been scraped for 2 minutes at least; what users see is unknown.",
+        )),
     )  # fmt: skip
