@@ -12,6 +12,7 @@ from planner import waits
 from planner.certainty import Draws
 from planner.demand import Demand, describe
 from planner.options import Option, OptionKind, Placement, Sharing, Terms, cost, quantile
+from planner.prices import billing
 from planner.recommend import Recommendation
 
 
@@ -96,7 +97,7 @@ def _of_on_demand(option: Option, terms: Terms) -> Iterator[Assumption]:
     yield Assumption(
         "billing granularity and minimum, seconds",
         f"{terms.price.granularity_seconds:g}, {terms.price.minimum_seconds:g}",
-        "general knowledge of the provider, not from the price list",
+        billing(terms.price),
     )
     yield Assumption(
         "when a GPU is started",

@@ -21,8 +21,8 @@ from planner import skypilot
 class Price:
     """One row: the list price of one GPU for one hour, with what it comes in.
 
-    ``granularity_seconds`` and ``minimum_seconds`` say how on-demand time is rounded up. They are
-    general knowledge of the providers' billing, not from ``source``.
+    ``granularity_seconds`` and ``minimum_seconds`` say how on-demand time is rounded up; `billing`
+    says who states them.
     """
 
     sku: str
@@ -43,6 +43,22 @@ class Price:
     def vram_bytes(self) -> float:
         """Memory of the card, bytes."""
         return self.vram_gib * 1024**3
+
+
+BILLING = {
+    "aws": "by the second, at least a minute, for Linux: https://aws.amazon.com/about-aws/whats-new/2017/10/announcing-amazon-ec2-per-second-billing/",
+    "gcp": "by the second, at least a minute: https://cloud.google.com/compute/all-pricing",
+    "azure": "by the second: https://azure.microsoft.com/pricing/details/virtual-machines/linux/",
+    "alibaba": "by the second: https://www.alibabacloud.com/notice/ECS-0928",
+}
+"""Where providers state how started GPUs are billed; read 2026-11."""
+
+
+def billing(price: Price) -> str:
+    """Say where the granularity and minimum of a price come from."""
+    return BILLING.get(
+        price.provider, "the row of the price table; no statement of the provider is known"
+    )
 
 
 MOST_PRICE = 1_000_000

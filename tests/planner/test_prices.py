@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -202,3 +203,11 @@ def test_skypilot_refused(tmp_path: Path, row: str, said: str) -> None:
     path = catalogue(tmp_path / "aws", row.replace("INFO", f'"{INFO}"'))
     with pytest.raises(PriceError, match=said):
         prices.load(path)
+
+
+def test_billing() -> None:
+    """Of every provider in the table it is known who states how starts are billed; of others not."""
+    for price in prices.builtin().values():
+        assert prices.billing(price).startswith("by the second")
+        assert 1.0 == price.granularity_seconds
+    assert "no statement" in prices.billing(dataclasses.replace(price, provider="garage"))
