@@ -4,7 +4,7 @@ The trace is read from $LIGHTMETER_TRACES/gentd26/requests.csv.gz; without it, m
 the same number and shape stand in.
 
 The million: 20 options at their sizes, each replayed once and judged on 200 resamples of days, and
-the two cheapest replayed on the first 20 of the resampled histories.
+the two cheapest replayed on every one of the 200 resampled histories.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from planner.options.base import judged
 
 MOST_SECONDS, MOST_GIB = 20.0, 1.0
 MILLION, DAYS, SERVICES, OPTIONS = 1_000_000, 30, 8, 20
-FINALISTS, HISTORIES = 2, 20
+FINALISTS, HISTORIES = 2, 200
 MOST_MILLION_SECONDS, MOST_MILLION_GIB = 60.0, 2.0
 ROUNDS = 3
 
