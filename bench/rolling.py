@@ -182,7 +182,9 @@ def _failures(rows: list[dict[str, Any]]) -> list[str]:
     # a week that was missed is no week that was cheap
     mean = float(np.mean([row[RATIO] for row in rows if row["each service"] == "kept"]))
     if not abs(mean - 1) <= SAME:
-        missed.append(f"where it was kept it costs, on average, {mean:.3f} times the best, the limit is {1 + SAME:g}")
+        missed.append(
+            f"where it was kept it costs, on average, {mean:.3f} times the best, the limit is {1 + SAME:g}"
+        )
     return missed
 
 
