@@ -1,9 +1,7 @@
 """Services on GPUs at the least price: integer programs, and a heuristic with its gap. Pure.
 
-`pack` puts services on GPUs of several types under memory and load, each service on one GPU. `mix`
-only counts GPUs, letting a service's load lie across several of its type: the program of Mélange
-(https://arxiv.org/abs/2404.14527, section 5.3), which is also a lower bound for `pack`. Both are
-solved by HiGHS (https://highs.dev) through scipy.
+`pack` puts services on GPUs of several types under memory and load, each service on one GPU. The
+program is solved by HiGHS (https://highs.dev) through scipy.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lightmeter.replay import Floats, Integers
+from lightmeter.replay import Floats
 
 
 MOST_EXACT = 25
@@ -268,55 +266,3 @@ def bound(problem: Problem) -> float:
     if len(problem.price) == 1:  # whole GPUs
         found = math.ceil(found / problem.price[0] - EPSILON) * float(problem.price[0])
     return found
-
-
-@dataclass(frozen=True)
-class Mix:
-    """GPUs of each type, (types,), the type of each slice, (n,), the price and its lower bound."""
-
-    gpus: Integers
-    kind: Integers
-    cost: float
-    bound: float
-
-
-def mix(load: Floats, price: Floats) -> Mix:
-    """Choose a type for each slice of load and count the GPUs: Σ load on a type ≤ its GPUs.
-
-    ``load`` (n, types) is in GPUs of the type, inf where it cannot run there.
-
-    Raises:
-        ValueError: a slice fits on no type.
-    """
-    from scipy.optimize import Bounds, LinearConstraint, milp
-    from scipy.sparse import block_array, coo_array, eye_array
-
-    n, types = load.shape
-    finite = np.isfinite(load)
-    if not finite.any(axis=1).all():
-        raise ValueError(f"slice {int(np.flatnonzero(~finite.any(axis=1))[0])} fits on no GPU")
-    flat = np.arange(n * types)
-    once = coo_array((np.ones(n * types), (flat // types, flat)), shape=(n, n * types))
-    spent = np.where(finite, load, 0.0).ravel()
-    used = coo_array((spent, (flat % types, flat)), shape=(types, n * types))
-    matrix = block_array([[once, None], [used, -eye_array(types)]]).tocsc()
-    found = milp(
-        np.concatenate([np.zeros(n * types), price]),
-        constraints=LinearConstraint(
-            matrix,
-            np.concatenate([np.ones(n), np.full(types, -np.inf)]),
-            np.concatenate([np.ones(n), np.full(types, EPSILON)]),
-        ),
-        integrality=np.ones(n * types + types),
-        bounds=Bounds(0, np.concatenate([finite.ravel().astype(float), np.full(types, np.inf)])),
-        options={"time_limit": SECONDS},
-    )
-    if found.x is None:  # nothing found in time: each to where it is cheapest
-        kind = np.argmin(np.where(finite, load, np.inf) * price, axis=1)
-        gpus = np.ceil(
-            np.bincount(kind, weights=load[np.arange(n), kind], minlength=types) - EPSILON
-        )
-        return Mix(gpus.astype(np.int64), kind, float(gpus @ price), 0.0)
-    kind = np.argmax(found.x[: n * types].reshape(n, types), axis=1)
-    gpus = np.round(found.x[n * types :]).astype(np.int64)
-    return Mix(gpus, kind, float(gpus @ price), float(found.mip_dual_bound))

@@ -10,13 +10,18 @@ from __future__ import annotations
 import dataclasses
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from lightmeter.replay import Floats, Integers
 from planner.certainty import Draws
 from planner.demand import Demand
 from planner.options import Option, Terms
+
+
+T = TypeVar("T", bound=np.generic)
 
 
 def order(draws: Draws, resample: int, seed: int) -> Integers:
@@ -28,18 +33,23 @@ def order(draws: Draws, resample: int, seed: int) -> Integers:
 def resampled(demand: Demand, draws: Draws, days: Integers) -> tuple[Demand, Integers]:
     """Put these blocks one after the other; returns the demand and each request's index in the old."""
     bounds = np.searchsorted(draws.block, np.arange(len(draws.edges)))
-    rows = np.concatenate([np.arange(bounds[day], bounds[day + 1]) for day in days])
+    parts = [slice(bounds[day], bounds[day + 1]) for day in days]
+
+    def drawn(values: npt.NDArray[T]) -> npt.NDArray[T]:
+        return np.concatenate([values[part] for part in parts])  # quicker than by index
+
+    rows = drawn(np.arange(len(demand.arrivals)))
     lengths = draws.lengths[days]
     begins = np.concatenate([[0.0], np.cumsum(lengths)[:-1]])
     shift = np.repeat(begins - draws.edges[days], (bounds[1:] - bounds[:-1])[days])
     found = dataclasses.replace(
         demand,
         end=demand.start + (demand.end - demand.start) * (lengths.sum() / demand.span_seconds),
-        arrivals=demand.arrivals[rows] + shift,
-        seconds=demand.seconds[rows],
-        owner=demand.owner[rows],
-        images=demand.images[rows],
-        ranks=None if demand.ranks is None else demand.ranks[rows],
+        arrivals=drawn(demand.arrivals) + shift,
+        seconds=drawn(demand.seconds),
+        owner=drawn(demand.owner),
+        images=drawn(demand.images),
+        ranks=None if demand.ranks is None else drawn(demand.ranks),
     )
     return found, rows
 

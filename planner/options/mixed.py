@@ -10,10 +10,10 @@ from lightmeter.replay import Floats, Integers
 from lightmeter.units import SECONDS_PER_HOUR
 from planner.certainty import Draws
 from planner.demand import Demand
+from planner.mixing import mix
 from planner.options.base import Option, OptionKind, Placement, Sharing, Terms, judged, p95
 from planner.options.groups import Yard
 from planner.options.rented import alone, size_own
-from planner.packing import mix
 from planner.prices import Price
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from planner import packing
+from planner import mixing, packing
 from planner.packing import Cut, Group, Problem
 
 
@@ -99,7 +99,7 @@ def test_melange() -> None:
     """
     rates = 30.0 * np.array([0.2, 0.1, 0.5, 0.2])
     load = np.stack([rates / [2, 1, 5, 2], rates / [20, 20, 40, 20]], axis=1)
-    found = packing.mix(load, np.array([1.01, 3.67]))
+    found = mixing.mix(load, np.array([1.01, 3.67]))
 
     assert [3, 1] == found.gpus.tolist()
     assert 6.7 == pytest.approx(found.cost)
@@ -111,7 +111,7 @@ def test_melange() -> None:
 def test_mix_is_a_bound(services: list[tuple[int, int]], types: list[tuple[int, int, int]]) -> None:
     """Counting GPUs by load alone never costs more than packing them by load and memory."""
     problem = problem_of(services, types)
-    found = packing.mix(np.minimum(problem.load, problem.cap) / problem.cap, problem.price)
+    found = mixing.mix(np.minimum(problem.load, problem.cap) / problem.cap, problem.price)
 
     assert found.cost <= packing.pack(problem).cost + 1e-6
 
@@ -157,4 +157,4 @@ def test_fits_nowhere() -> None:
     with pytest.raises(ValueError, match="service 1 fits on no GPU"):
         packing.pack(problem)
     with pytest.raises(ValueError, match="slice 0 fits on no GPU"):
-        packing.mix(np.full((1, 2), np.inf), np.ones(2))
+        mixing.mix(np.full((1, 2), np.inf), np.ones(2))
