@@ -13,6 +13,7 @@ _AHEAD_SECONDS = 1800
 _SERVING = (WorkerState.READY, WorkerState.BUSY)
 _NO_SCALER = "No scaler"
 _NO_SERVER = "No server"
+_NO_GATEWAY = "No gateway"
 BUSY = share(*(total("service", pick(catalog.WORKERS, state=state)) for state in ((WorkerState.BUSY,), _SERVING)))  # fmt: skip
 
 
@@ -26,6 +27,7 @@ def dashboard() -> Dashboard:
             Section("Now", _now()),
             Section("Demand", _demand()),
             Section("Scaler", _scaler()),
+            Section("Gateway", _gateway()),
             Section("Cold starts and balance", _starts()),
         ),
     )
@@ -115,6 +117,29 @@ def _scaler() -> tuple[Panel, ...]:
               shows="How old each signal is that the scaler goes by.",
               normal="A few scrapes.",
               act="Old: it holds rather than guess; mend the scrape."),
+    )  # fmt: skip
+
+
+def _gateway() -> tuple[Panel, ...]:
+    resent = f"sum by (reason) (increase({pick(catalog.GATEWAY_RESENT)}[{RATE}]))"
+    wakes = f"sum by (result) (increase({pick(catalog.GATEWAY_WAKES)}[{RATE}]))"
+    return (
+        Panel(place=_place(34, "Replicas behind the gateway"), kind=Kind.LINES, unit="count:replicas", width=6, targets=(Target(total("state", pick(catalog.GATEWAY_REPLICAS)), "{{state}}"),), empty=_NO_GATEWAY,
+              shows="Replicas that the gateway knows, by what it thinks of them.",
+              normal="All ready; unready while they start, drain or sleep.",
+              act="unreachable: is the pod there? ejected: read that replica's log; it answers with faults."),
+        Panel(place=_place(35, "Sent to another replica"), kind=Kind.LINES, unit="count:requests", width=6, targets=(Target(resent, "{{reason}}"),), empty=_NO_GATEWAY,
+              shows="Requests that one replica did not answer and that went back into the line, by reason. Clients notice only the time.",
+              normal="None, or busy and unready while replicas come and go.",
+              act="died, faulty: a replica is broken, or a request breaks it."),
+        Panel(place=_place(36, "Wakes"), kind=Kind.LINES, unit="count:questions", width=6, targets=(Target(wakes, "{{result}}"),), empty=_NO_GATEWAY,
+              shows="Questions to the scaler while somebody waited and no replica was ready, by what came of them.",
+              normal="None while there are replicas; started, then standing, after a sleep.",
+              act="refused: the scaler is frozen or only advises. failed: it does not answer, or does not know the token."),
+        Panel(place=_place(37, "Waited for a first replica, p95"), kind=Kind.LINES, unit="s", width=6, targets=(Target(quantile(0.95, "service", catalog.GATEWAY_WAKE_WAIT), "{{service}}"),), empty="Nobody waited for one",
+              shows="From the first request that found no replica ready until one was.",
+              normal="A cold start.",
+              act="Longer: the order waits for a GPU or a node; keep the last replica for longer."),
     )  # fmt: skip
 
 

@@ -105,6 +105,17 @@ def scaler(at: float) -> str:
     return text + line(catalog.WEBHOOK_ALERTS, at // 4, result="began")
 
 
+def deciders(at: float) -> str:
+    """Write a page of a scaler, and of a gateway that it was woken by."""
+    of = {"service": "gateway"}
+    text = scaler(at) + line(catalog.GATEWAY_REPLICAS, 2, **of, state="ready")
+    text += line(catalog.GATEWAY_RESENT, at // 3, **of, reason="unready")
+    text += line(catalog.GATEWAY_WAKES, at // 3, **of, result="started")
+    for bound in ("10.0", "+Inf"):
+        text += line(catalog.GATEWAY_WAKE_WAIT, at // 3, "_bucket", **of, le=bound)
+    return text
+
+
 def yesterday(target: str, service: str, now: float) -> str:
     """Write what Prometheus would have from before: counts of half an hour, signals of a day ago."""
     made = ""
@@ -155,7 +166,7 @@ def run(tmp_path: Path) -> Iterator[Run]:
         exporter = stack.enter_context(Exporter("--demo", "--gpus", "2"))
         options = ("--exporter-url", exporter.url, "--gpu-hour-price", "2.5", "--queue", "4", "--batch", "2")  # fmt: skip
         server = stack.enter_context(Server(tmp_path / "data", *options, program=("-c", program)))
-        pages = [stack.enter_context(Served(write(0.0))) for write in (nvidia, scaler)]
+        pages = [stack.enter_context(Served(write(0.0))) for write in (nvidia, deciders)]
         server.ready()
         targets = {"server": server.metrics_url, "gpu": exporter.url, "nvidia": pages[0].url, "scaler": pages[1].url}  # fmt: skip
         api = stack.enter_context(prometheus(tmp_path, {name: address(url) for name, url in targets.items()}))  # fmt: skip
@@ -186,7 +197,7 @@ def load(server: Server, pages: list[Served], over: threading.Event) -> None:
     began = time.monotonic()
     for number in itertools.count():
         at = time.monotonic() - began
-        pages[0].page, pages[1].page = nvidia(at), scaler(at)
+        pages[0].page, pages[1].page = nvidia(at), deciders(at)
         many = [{"seed": number * 40 + each, "num_inference_steps": 4, "priority": ("interactive", "batch")[each % 2]} for each in range(12)]  # fmt: skip
         server.together(many)
         made = server.client.post(GENERATIONS, json={"prompt": "black", "seed": number}, headers={"traceparent": TRACE})  # fmt: skip
@@ -269,7 +280,7 @@ def test_every_query(run: Run) -> None:
 def test_names_known() -> None:
     """The stand-in pages spell what the catalogue has."""
     known = {metric.name for metric in CATALOG} | set(catalog.DCGM_VIOLATIONS)
-    text = nvidia(1) + scaler(1)
+    text = nvidia(1) + deciders(1)
     names = {row.partition("{")[0].removesuffix("_bucket") for row in text.splitlines()}
 
     assert set() == names - known
