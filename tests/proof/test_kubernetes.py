@@ -10,12 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import click
 import kubernetes_validate
 import pytest
 import yaml
 
 from alerts.scale import manifests
 from alerts.scale.service import wanted
+from lightmeter import cli
 from lightmeter.configuration import S, read_sources, resolve
 from lightmeter.settings import SECTIONS, Serve
 from lightmeter.settings_gateway import Gateway
@@ -79,7 +81,7 @@ def settled(section: type[S], container: Object) -> S:
 
 def containers(folder: Path) -> Iterator[tuple[Object, Object]]:
     """Yield each workload with its container."""
-    for workload in workloads(rendered(folder)):
+    for workload in [*workloads(rendered(folder)), *jobs(rendered(folder))]:
         for container in pod(workload)["containers"]:
             yield workload, container
 
@@ -161,7 +163,7 @@ def test_wired(folder: Path) -> None:
         named += [port["port"] for rule in spec.get("ingress", ()) for port in rule.get("ports", ())]  # fmt: skip
         assert set(named) <= ports
     for workload, container in containers(folder):
-        ports = {port["name"] for port in container["ports"]}
+        ports = {port["name"] for port in container.get("ports", ())}
         probes = [container[name]["httpGet"]["port"] for name in container if name.endswith("Probe")]  # fmt: skip
         assert set(probes) <= ports, workload["metadata"]["name"]
         mounted = {each["name"] for each in container["volumeMounts"]}
@@ -229,6 +231,15 @@ def test_gateway(folder: Path) -> None:
     assert [f"http{'s' * secured}://zimage-scaler-{one}.zimage-scaler.images.svc:9402" for one in range(scaler["spec"]["replicas"])] == gateway.wake.split(",")  # fmt: skip
     assert scaler["spec"]["serviceName"] in headless
     assert gateway.service == settled(Scale, pod(scaler)["containers"][0]).demand
+
+
+def test_report() -> None:
+    """The report's command is one that there is, with options that it has."""
+    words = pod(jobs(rendered(ROOT / "overlays/one-gpu"))[0])["containers"][0]["args"]
+    command = cli.root.get_command(click.Context(cli.root), words[0])
+
+    assert command is not None
+    assert {word for word in words if word.startswith("--")} <= {each for parameter in command.params for each in parameter.opts}  # fmt: skip
 
 
 @EACH_OVERLAY
