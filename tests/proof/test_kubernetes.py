@@ -59,6 +59,11 @@ def workloads(objects: tuple[Object, ...]) -> list[Object]:
     ]
 
 
+def jobs(objects: tuple[Object, ...]) -> list[Object]:
+    """Choose what makes pods now and then, in the form of a workload."""
+    return [{**one, "spec": one["spec"]["jobTemplate"]["spec"]} for one in kind(objects, "CronJob")]
+
+
 def pod(workload: Object) -> Object:
     """Return the pod's spec."""
     found: Object = workload["spec"]["template"]["spec"]
