@@ -11,6 +11,8 @@ from pathlib import Path
 
 import click
 
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from alerts import files, packs, runbook
 from alerts.objectives import Money, Slo, parse
 from alerts.render import document
@@ -18,6 +20,7 @@ from alerts.rule import Pack
 from alerts.scale import manifests, manifests_page
 from dashboards import files as board_files
 from dashboards import reference
+from docs import wire
 from lightmeter import cli
 from lightmeter.catalog import CATALOG, Metric
 from lightmeter.cli.options import shown
@@ -137,13 +140,18 @@ def kubernetes() -> str:
 
 def gpu() -> str:
     """Tell what is measured on a GPU, and what waits."""
-    sys.path.insert(0, str(DOCS.parent))
     from bench.gpu import page
 
     return f"{NOTE}\n{page.build(page.read(DOCS.parent / 'bench' / 'gpu' / 'results.json'))}"
 
 
+def interfaces() -> str:
+    """Tell routes, bodies, columns, plans and decisions."""
+    return f"{NOTE}\n{wire.page()}"
+
+
 PAGES = {
+    "reference.md": interfaces,
     "metrics.md": metrics,
     "settings.md": settings,
     "commands.md": commands,

@@ -21,35 +21,49 @@ class UsageRow:
     """
 
     request_id: str
+    """Id of the request; `img_...` from the server."""
     arrived_at: datetime
     """When the request arrived, in UTC."""
     service: str | None = None
     """What the request was billed to; the planner prices each service."""
     model: str | None = None
+    """The model that was asked."""
     tenant: str | None = None
     """Name of the API key, or the user group of a trace."""
     priority: str | None = None
+    """Which of the two classes it asked for."""
     width: int | None = None
+    """Pixels."""
     height: int | None = None
+    """Pixels."""
     images: int | None = None
+    """Pictures."""
     forwards: int | None = None
     """Transformer forwards executed for each picture."""
     loras: int | None = None
+    """LoRAs applied."""
     queue_seconds: float | None = None
+    """Wait for a worker."""
     service_seconds: float | None = None
     """Wall time on the GPU, of the whole batch that the request rode in."""
     gpu_seconds: float | None = None
     """The request's own share of the batch."""
     total_seconds: float | None = None
+    """From arrival to answer."""
     batch_size: int | None = None
+    """Requests in its batch."""
     outcome: str | None = None
-    """One of `catalog.Outcome`."""
+    """How it ended."""
     gpu_uuid: str | None = None
+    """The GPU."""
     gpu_name: str | None = None
+    """Its product name."""
     peak_vram_bytes: int | None = None
+    """Most device memory that tensors took while its batch was made."""
     energy_joules: float | None = None
+    """Energy of its share."""
     anomaly: str | None = None
-    """One of `catalog.Anomaly`."""
+    """What a guard found first."""
     feedback: int | None = None
     """Stars, 1 to 5."""
 

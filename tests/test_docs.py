@@ -24,6 +24,8 @@ from lightmeter.cli import COMMANDS
 from lightmeter.configuration import variable
 from lightmeter.rows import COLUMNS
 from lightmeter.scaling import policies
+from lightmeter.scaling.signals import Observations
+from lightmeter.scaling.state import Settings, State
 from lightmeter.settings import SECTIONS
 from support import gentd26, rows
 from support.cli import clean_environment
@@ -80,6 +82,19 @@ def test_columns() -> None:
     page = doc("history.md")
 
     assert [] == [name for name in COLUMNS if f"`{name}`" not in page]
+
+
+def test_reference() -> None:
+    """Every column, reading and remembered thing of the reference has its meaning beside it."""
+    page = doc("reference.md")
+    told = dict(
+        re.findall(
+            r"^\| `(\w+)` \|(?:.*\|)? ([^|]*) \|$", page.split("## Columns of")[1], flags=re.MULTILINE
+        )
+    )
+    names = [*COLUMNS, *Observations._fields[:-1], *State._fields, *Settings._fields]
+
+    assert [] == [name for name in names if not told.get(name)]
 
 
 def test_history_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

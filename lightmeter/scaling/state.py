@@ -12,7 +12,9 @@ class Settings(NamedTuple):
     """What is wanted. Times in seconds."""
 
     least: int = 0
+    """Fewest replicas."""
     most: int = 8
+    """Most replicas."""
     wait: float = 30.0
     """The longest wait that is no violation."""
     price: float = 900.0
@@ -32,17 +34,20 @@ class Settings(NamedTuple):
     stale_hold: float = 900.0
     """So long the fleet is held without readings; then there are at least ``safe_floor``."""
     safe_floor: int = 1
+    """Fewest replicas once ``stale_hold`` is over."""
     boot_timeout: float = 3.0
     """A start that takes so many times the usual does not count as capacity any more."""
     step_up: int = 0
     """Most replicas more in one decision; 0 is no limit."""
     step_down: int = 0
+    """Most replicas fewer in one decision; 0 is no limit."""
 
 
 class State(NamedTuple):
     """What is remembered from look to look. Moments are in seconds of the caller's clock."""
 
     settings: Settings
+    """What was wanted at that moment."""
     target: int | None = None
     """What the last decision asked for."""
     used: int = 0
@@ -62,8 +67,11 @@ class State(NamedTuple):
     pressure: float = 1.0
     """The price is multiplied by it, to keep the target."""
     looked_at: float | None = None
+    """When it last looked."""
     stale_since: float | None = None
+    """Since when a needed reading is missing."""
     frozen_until: float | None = None
+    """When the brake lets go."""
     lowered_at: float | None = None
     """When it was last decided to have fewer, unless more were wanted since."""
 
