@@ -27,6 +27,7 @@ from lightmeter.scaling.signals import Observations
 LONGEST_FREEZE_SECONDS = 30 * 86_400
 SHOWN = 100
 LONGEST_COUNT = 9
+_HOLD = catalog.ACTIONS[2]
 
 
 class Instruments:
@@ -47,16 +48,23 @@ class Instruments:
         self._starts = Histogram(start.name, start.help, start.labels, buckets=start.buckets, registry=registry).labels(target)  # fmt: skip
         for action, term in itertools.product(catalog.ACTIONS, catalog.Term):
             self._decisions.labels(target, action, term)
+        self._before: tuple[str, int] | None = None
 
     def started(self, seconds: float) -> None:
         """Count a replica that is ready so long after it was ordered."""
         self._starts.observe(seconds)
 
     def decided(self, record: dict[str, Any], seen: Observations) -> None:
-        """Count one; what could not be seen is not told, never 0."""
-        target = record["target"]
+        """Count one; what could not be seen is not told, never 0.
+
+        What only says again what the one before said (advice that nobody follows, a brake that
+        holds on, an order that failed) changes nothing, and counts as a hold.
+        """
+        target, action = record["target"], record["action"]
         self._desired.labels(target).set(record["to"])
-        self._decisions.labels(target, record["action"], record["chosen_term"]).inc()
+        before, self._before = self._before, (action, record["to"])
+        counted = _HOLD if before == self._before else action
+        self._decisions.labels(target, counted, record["chosen_term"]).inc()
         for gauge, value in ((self._ready, seen.ready), (self._starting, seen.starting)):
             gauge.labels(target).set(math.nan if value is None else value)
         for signal, reading in record["observed"].items():
@@ -96,14 +104,16 @@ def create_app(
         return JSONResponse({"frozen_until": until})
 
     async def healthz(_: Request) -> Response:
-        return JSONResponse(
-            {
-                "status": "ok",
-                "mode": scaler.mode,
-                "lease": scaler.lease.held,
-                "failures": scaler.failures,
-            }
-        )
+        silent = scaler.silent()
+        stuck = silent > scaler.patience
+        told = {
+            "status": "stuck" if stuck else "ok",
+            "mode": scaler.mode,
+            "lease": scaler.lease.held,
+            "failures": scaler.failures,
+            "seconds_since_decision": round(silent, 3),
+        }
+        return JSONResponse(told, 503 if stuck else 200)
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from alerts.scale.lease import Writer
+
+
+class Word(Enum):
+    """What the number of replicas rests on."""
+
+    COUNTED = "the target counts them"
+    ASKED = "so many were asked for last"
+    IMAGINED = "nothing is scaled"
 
 
 class Fleet(NamedTuple):
@@ -15,10 +24,17 @@ class Fleet(NamedTuple):
     in_flight: int | None = None
     """Requests that it has at hand at this moment, where it can tell: a scrape may be older."""
 
+    word: Word = Word.COUNTED
+
     @property
     def all(self) -> int:
         """Those that serve and those to come."""
         return self.ready + self.starting
+
+    def ordered(self, to: int) -> Fleet:
+        """Say what it will be once ``to`` were asked for, until somebody looks again."""
+        ready = to if self.word is Word.IMAGINED else min(self.ready, to)
+        return self._replace(ready=ready, starting=to - ready)
 
 
 class Target(Protocol):

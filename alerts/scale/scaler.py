@@ -7,11 +7,10 @@ last, as soon as there is something new to decide on, an alert too.
 from __future__ import annotations
 
 import logging
-import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 from alerts.levels import Level
 from alerts.scale.alerted import Alerted
@@ -19,6 +18,7 @@ from alerts.scale.audit import Audit
 from alerts.scale.fleet import Fleet, Target
 from alerts.scale.jumps import Jumps
 from alerts.scale.lease import Writer
+from alerts.scale.look import Look, believed
 from alerts.scale.memory import Memory
 from alerts.scale.observe import Source
 from alerts.scale.starts import Starts
@@ -36,6 +36,8 @@ Mode = Literal["advisory", "act"]
 ADVISORY = "advisory: nothing was done"
 LEAST_SECONDS = 0.01
 """Between two decisions, however much is told; what comes meanwhile is decided on together."""
+PATIENCE_SECONDS = 120.0
+"""At least: a program that scales may run for a minute, and the look before it for half of one."""
 
 
 class Watcher(Protocol):
@@ -44,14 +46,6 @@ class Watcher(Protocol):
     def decided(self, record: dict[str, Any], seen: Observations) -> None:
         """Take note of one."""
         ...
-
-
-class _Look(NamedTuple):
-    """What was seen, and when by a clock that never jumps."""
-
-    seen: Observations
-    fleet: Fleet | None
-    at: float
 
 
 @dataclass
@@ -75,6 +69,8 @@ class Scaler:
     """Where the target tells who is ready."""
     started: Callable[[float], None] = lambda _: None
     """Hears how long each start took, seconds."""
+    patience: float = PATIENCE_SECONDS
+    """Seconds without a decision, after which something is stuck or cannot be written down."""
     alerts: Alerted = field(default_factory=Alerted)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _deciding: threading.Lock = field(default_factory=threading.Lock)
@@ -88,7 +84,8 @@ class Scaler:
         self._steady = self.steady or self.clock
         self._jumps = Jumps(self.clock, self._steady)
         self._begins = False
-        self._last: _Look | None = None
+        self._heard = self._steady()
+        self._last: Look | None = None
         self._wake = threading.Event()
         self.cold_start = self.settings.cold_start
         """Seconds, as known at the last decision."""
@@ -126,6 +123,10 @@ class Scaler:
         if self._risen is None:
             return None
         return max(0.0, self._risen + self.cold_start - self._steady())
+
+    def silent(self) -> float:
+        """Tell the seconds since the last decision, or since it was seen that another one scales."""
+        return max(0.0, self._steady() - self._heard)
 
     def run(self, interval: float, stop: threading.Event) -> None:
         """Look every so many seconds and decide on what is new, until ``stop`` and `end`."""
@@ -168,8 +169,10 @@ class Scaler:
                 if not self._take_over():
                     return
         seen, fleet = self.source.look(), self._fleet()
+        before = self._last and self._last.fleet
+        fleet = fleet and believed(fleet, seen, before, acts=self.mode == "act")
         with self._lock:
-            self._last = _Look(self._measured(seen, fleet), fleet, self._steady())
+            self._last = Look(self._measured(seen, fleet), fleet, self._steady())
             if self._begins and fleet:  # who was idle and for how long nobody knows: from now on
                 self.state = self.state._replace(used=min(fleet.ready, self.settings.most))
                 self._begins = False
@@ -180,7 +183,7 @@ class Scaler:
             return True  # another thread was faster
         if not self.lease.take():
             _log.info("%s scales this target; waiting", self.lease.holder)
-            self._last = None
+            self._last, self._heard = None, self._steady()
             return False
         known = self.recall()
         self.audit.resume()
@@ -214,6 +217,7 @@ class Scaler:
         record["result"] = self._act(decision)
         self._settle(str(record["result"]))
         self.watcher.decided(record, seen)
+        self._heard = self._steady()
         return record
 
     def _note(self, decision: Decision) -> None:
@@ -249,9 +253,7 @@ class Scaler:
             if self.starts:
                 self.starts.order(self._steady(), decision.current, decision.to)
             if self._last and self._last.fleet:
-                ready = min(self._last.fleet.ready, decision.to) if self.starts else decision.to
-                fleet = self._last.fleet._replace(ready=ready, starting=decision.to - ready)
-                self._last = self._last._replace(fleet=fleet)
+                self._last = self._last._replace(fleet=self._last.fleet.ordered(decision.to))
 
     def _fleet(self) -> Fleet | None:
         try:
@@ -271,23 +273,14 @@ class Scaler:
             return seen
         return seen._replace(cold_start_seconds=mean, ages={**seen.ages, "cold_start_seconds": 0.0})
 
-    def _now(self, last: _Look) -> Observations:
-        """Say what is known now: the last readings, as old as they are, and the alerts."""
-        seen, elapsed = last.seen, max(0.0, self._steady() - last.at)
-        known = {name for name in seen._fields[:-1] if getattr(seen, name) is not None} | {*seen.ages}  # fmt: skip
-        ages = {name: seen.ages.get(name, 0.0) + elapsed for name in sorted(known)}
-        if last.fleet is None:
-            ages |= {"ready": math.inf, "starting": math.inf}
-            return self.alerts.seen(seen._replace(ready=None, starting=None, ages=ages), self.state.target or 0, self._steady())  # fmt: skip
-        ages |= {"ready": elapsed, "starting": elapsed}
-        ready, starting, at_hand = last.fleet
-        seen = seen._replace(ready=float(ready), starting=float(starting), ages=ages)
-        if at_hand is not None and seen.in_flight is not None:
-            seen = seen._replace(in_flight=max(seen.in_flight, float(at_hand)))
-        seen = self.alerts.seen(seen, last.fleet.all, self._steady())
-        if self._told is None:
+    def _now(self, last: Look) -> Observations:
+        """Say what is known now: the last readings, as old as they are, the alerts and what was told."""
+        now, fleet = self._steady(), last.fleet
+        standing = fleet.all if fleet else self.state.target or 0
+        seen = self.alerts.seen(last.aged(now), standing, now)
+        if fleet is None or self._told is None:
             return seen
-        return merged(seen, self._told, self._steady(), alone=not last.fleet.all)
+        return merged(seen, self._told, now, alone=not fleet.all)
 
     def _heed_jumps(self) -> None:
         """Move what is remembered with a clock that was set, so that nothing expires by that."""

@@ -22,7 +22,7 @@ from alerts.scale.fleet import Leased, Target
 from alerts.scale.lease import Both, Lease, Writer
 from alerts.scale.memory import Memory, recall
 from alerts.scale.observe import Prometheus, Windows
-from alerts.scale.scaler import Scaler
+from alerts.scale.scaler import PATIENCE_SECONDS, Scaler
 from alerts.scale.starts import Starts
 from alerts.scale.watch import Latest, Several
 from alerts.webhook import Webhook
@@ -62,6 +62,7 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
         recall=lambda: _recall(folder, target, bounds),
         starts=Starts() if counted else None,
         started=instruments.started,
+        patience=max(PATIENCE_SECONDS, 4 * settings.interval),
     )
     webhook = Webhook(scaler, bounds=bounds, token_file=settings.token_file, registry=registry, clock=steady, certificates=settings.client_ca_file is not None)  # fmt: skip
     app = create_app(scaler, webhook, registry, time.time)

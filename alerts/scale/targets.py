@@ -12,7 +12,7 @@ from typing import Literal
 
 import httpx
 
-from alerts.scale.fleet import Fleet, Target
+from alerts.scale.fleet import Fleet, Target, Word
 from alerts.scale.pool import Pool
 from lightmeter.errors import SettingError, TargetError, nearest
 from lightmeter.units import without_password
@@ -36,13 +36,15 @@ SIGNATURE = "x-lightmeter-signature"
 class Remembered:
     """Replicas of a target that does not say how many there are: what was asked for last."""
 
+    word = Word.IMAGINED
+
     def __init__(self, name: str, begin: int = 0) -> None:
         self.name = name
         self.asked = begin
 
     def fleet(self) -> Fleet:
         """Say what was asked for last."""
-        return Fleet(self.asked, 0)
+        return Fleet(self.asked, 0, word=self.word)
 
     def scale(self, to: int) -> str:
         """Remember it."""
@@ -52,6 +54,8 @@ class Remembered:
 
 class Command(Remembered):
     """Runs a program with the number of replicas as its last argument; no shell takes part."""
+
+    word = Word.ASKED
 
     def __init__(self, line: str) -> None:
         super().__init__(f"command {line.split(maxsplit=1)[0]}")
@@ -78,6 +82,8 @@ class Command(Remembered):
 
 class Webhook(Remembered):
     """Posts ``{"target", "replicas", "at"}`` with a signature over time and body."""
+
+    word = Word.ASKED
 
     def __init__(self, url: str, secret: str) -> None:
         super().__init__(without_password(url))

@@ -57,7 +57,7 @@ def _own(name: str, unit: str, text: str, results: type[StrEnum]) -> Metric:
 DESIRED_REPLICAS = metric("scaler", "lightmeter_desired_replicas", G, "replicas", "Replicas that the decision asks for.")
 READY_REPLICAS = metric("scaler", "lightmeter_ready_replicas", G, "replicas", "Replicas that can serve.")
 STARTING_REPLICAS = metric("scaler", "lightmeter_starting_replicas", G, "replicas", "Replicas ordered and not yet ready.")
-DECISIONS = metric("scaler", "lightmeter_decisions_total", C, "decisions", "Scaling decisions, by what was done and the term that decided.", "action", "term")
+DECISIONS = metric("scaler", "lightmeter_decisions_total", C, "decisions", "Scaling decisions, by what was done (or advised) and the term that decided; one that repeats the one before counts as a hold.", "action", "term")
 SIGNAL_AGE = metric("scaler", "lightmeter_signal_age_seconds", G, "seconds", "Age of each observed signal.", "signal")
 COLD_START = metric("scaler", "lightmeter_cold_start_seconds", H, "seconds", "From ordering a replica to its being ready.", buckets=COLD_START_BUCKETS)
 WEBHOOK_POSTS = _own("lightmeter_scaler_webhook_posts_total", "messages", "Messages of Alertmanager, by what became of them.", PostResult)

@@ -37,15 +37,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_pool(server: Server) -> None:
     """Workers of a real server are started and drained, down to none and back, and it serves then and after."""
     pool = Pool(server.api, ADMIN)
-    assert (1, 0, 0) == pool.fleet()
+    assert (1, 0, 0) == pool.fleet()[:3]
     assert "started 2" == pool.scale(3)
-    assert eventually(lambda: pool.fleet() == (3, 0, 0))
+    assert eventually(lambda: pool.fleet()[:3] == (3, 0, 0))
     assert "drained nobody" == pool.scale(3)
     pool.scale(0)
-    assert eventually(lambda: pool.fleet() == (0, 0, 0))
+    assert eventually(lambda: pool.fleet()[:3] == (0, 0, 0))
     assert 200 == server.post().status_code  # it wakes
     pool.scale(1)
-    assert eventually(lambda: pool.fleet() == (1, 0, 0))
+    assert eventually(lambda: pool.fleet()[:3] == (1, 0, 0))
     assert 200 == server.post().status_code
 
 
@@ -53,11 +53,11 @@ def test_starting_first(server: Server) -> None:
     """Whoever has not begun is let go before whoever serves."""
     pool = Pool(server.api, ADMIN)
     pool.scale(1)
-    assert eventually(lambda: pool.fleet() == (1, 0, 0))
+    assert eventually(lambda: pool.fleet()[:3] == (1, 0, 0))
     pool.scale(2)
     pool.scale(1)
 
-    assert eventually(lambda: pool.fleet() == (1, 0, 0))
+    assert eventually(lambda: pool.fleet()[:3] == (1, 0, 0))
     assert 200 == server.post().status_code
     assert 0 == server.value(catalog.WORKERS, state=WorkerState.STARTING)
 
@@ -87,7 +87,7 @@ def test_command(tmp_path: Path) -> None:
     )
 
     assert target.scale(3).endswith("ended with 0")
-    assert ("3", (3, 0, None)) == (out.read_text(), target.fleet())
+    assert ("3", (3, 0, None)) == (out.read_text(), target.fleet()[:3])
     with pytest.raises(TargetError, match="ended with 1: no such luck"):
         targets.parse(f"command:{sys.executable} -c \"raise SystemExit('no such luck')\"").scale(1)
     with pytest.raises(TargetError, match="could not be run"):
