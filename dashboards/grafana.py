@@ -114,6 +114,17 @@ def connect(link: Link) -> Classic | Apis:
     return Apis(link) if link.find(lambda: api.GET("/folders?limit=1")) is None else Classic(link)
 
 
+def may(link: Link) -> frozenset[str] | None:
+    """List the actions that the token is good for somewhere; None where this Grafana does not tell.
+
+    Raises:
+        ServerError: it cannot be asked, or does not know the token.
+    """
+    link.ask(lambda: link.face.api.GET("/folders?limit=1"))
+    found = link.find(lambda: link.face.api.GET("/access-control/user/permissions"))
+    return frozenset(found) if isinstance(found, dict) else None
+
+
 class _Sources:
     """Data sources, which both forms reach in the same way."""
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
-import socket
+import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,11 +11,10 @@ from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
 
-from lightmeter.units import show_bytes
-
 
 ROOMS = ("inference", "exporter", "alerts", "dashboards", "planner", "lightmeter")
-MIN_FREE_BYTES = 2 * 1024**3
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_EXTRA = re.compile(r"""extra == ['"]([\w-]+)['"]""")
 
 
 class Verdict(StrEnum):
@@ -40,17 +38,9 @@ class Finding:
 Check = Callable[[], Finding]
 
 
-def ground_checks(data: Path, ports: dict[str, int]) -> list[Check]:
-    """List the checks that belong to no room."""
-    return [
-        check_python,
-        check_names,
-        lambda: check_disk(data),
-        *(
-            lambda option=option, port=port: check_port(option, port)
-            for option, port in ports.items()
-        ),
-    ]
+def ground_checks() -> list[Check]:
+    """List the checks of the installation, which belong to no room."""
+    return [check_python, check_names, check_extras]
 
 
 def check_python() -> Finding:
@@ -85,33 +75,34 @@ def check_names() -> Finding:
     return Finding("room names", Verdict.FAIL, f"taken: {', '.join(clashes)}", fix)
 
 
-def check_disk(data: Path) -> Finding:
-    """Look at the free space where the data folder is or would be."""
-    place = next(
-        folder for folder in (data.absolute(), *data.absolute().parents) if folder.exists()
-    )
-    free = shutil.disk_usage(place).free
-    found = f"{show_bytes(free)} free at {place}"
-    if free >= MIN_FREE_BYTES:
-        return Finding("disk", Verdict.OK, found)
-    return Finding(
-        "disk",
-        Verdict.WARN,
-        found,
-        f"free {show_bytes(MIN_FREE_BYTES)}, or name another folder with --data",
-    )
+def check_extras() -> Finding:
+    """Say which optional parts are installed, and how to have the others."""
+    needed = extras(metadata.requires("lightmeter") or ())
+    have = [name for name, wanted in needed.items() if all(map(_installed, wanted))]
+    lacking = [name for name in needed if name not in have]
+    found = f"installed: {', '.join(have) or 'none'}"
+    if not lacking:
+        return Finding("extras", Verdict.OK, found)
+    fix = f"only where they are wanted: pip install 'lightmeter[{','.join(lacking)}]'"
+    return Finding("extras", Verdict.OK, f"{found}; not installed: {', '.join(lacking)}", fix)
 
 
-def check_port(option: str, port: int) -> Finding:
-    """Look whether the port that an option would take is free on loopback."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            fix = f"stop the other program or give another {option}; 'lightmeter up' finds a free one itself"
-            return Finding(f"port {port}", Verdict.WARN, f"taken, and {option} would use it", fix)
-    return Finding(f"port {port}", Verdict.OK, f"free, for {option}")
+def extras(requirements: Iterable[str]) -> dict[str, list[str]]:
+    """Map each optional part to the distributions that it needs."""
+    found: dict[str, list[str]] = {}
+    for text in requirements:
+        name, extra = _NAME.match(text), _EXTRA.search(text)
+        if name and extra:
+            found.setdefault(extra[1], []).append(name[0])
+    return found
+
+
+def _installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def examine(checks: Iterable[Check]) -> list[Finding]:

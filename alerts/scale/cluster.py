@@ -18,6 +18,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
+from alerts.scale.checks import Right
 from alerts.scale.clusterlease import ClusterLease
 from alerts.scale.fleet import Fleet
 from alerts.scale.manifests import lease_name
@@ -78,6 +79,17 @@ class Cluster:
         body = {"metadata": {"resourceVersion": before.metadata.resource_version}, "spec": {"replicas": to}}  # fmt: skip
         self._do(lambda: self._patch(body))
         return f"spec.replicas {before.spec.replicas} to {to}"
+
+    def may(self, right: Right) -> bool:
+        """Ask the API server whether it would let us do something here; everybody may ask that.
+
+        https://kubernetes.io/docs/reference/access-authn-authz/authorization/
+        """
+        asked = client.V1ResourceAttributes(namespace=self._namespace, verb=right.verb, group=right.group, resource=right.resource, subresource=right.part or None)  # fmt: skip
+        review = client.V1SelfSubjectAccessReview(spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=asked))  # fmt: skip
+        reviews = client.AuthorizationV1Api(self._api)
+        answer = self._do(lambda: reviews.create_self_subject_access_review(review, _request_timeout=SECONDS))  # fmt: skip
+        return bool(answer.status.allowed)
 
     def _read(self, part: str) -> Any:
         call = getattr(self._apps, f"read_namespaced_{self._stem}_{part}")

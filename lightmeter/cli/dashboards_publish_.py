@@ -63,7 +63,7 @@ def publish(
     from dashboards.publish import Wish
 
     settings = settle(ctx, Grafana, options)
-    link = Link(settings.url, _token(settings), ca_file=_certificates(settings), timeout=settings.timeout)  # fmt: skip
+    link = Link(settings.url, token(settings), ca_file=_certificates(settings), timeout=settings.timeout)  # fmt: skip
     wish = Wish(settings.folder, settings.prometheus, runbook or files.RUNBOOK, force, dry_run)
     rows = _shown(_published(link, wish), quiet=as_json, dry_run=dry_run)
     if as_json:
@@ -99,19 +99,19 @@ def _link(url: str, row: dict[str, str]) -> str:
     return f"{url.rstrip('/')}/d/{row['uid']}" if row["kind"] == "dashboard" else ""
 
 
-def _token(settings: Grafana) -> str:
+def token(settings: Grafana) -> str:
     """Read the token.
 
     Raises:
         SettingError: there is none; it is never shown.
     """
     if settings.token_file is None:
-        token = environment().get(TOKEN, "").strip()
+        text = environment().get(TOKEN, "").strip()
     else:
-        token = _read(settings.token_file).strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        text = _read(settings.token_file).strip()
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise SettingError(f"there is no token for Grafana; put a service account's into a file and name it with --token-file, or set {TOKEN}")  # fmt: skip
-    return token
+    return text
 
 
 def _read(path: Path) -> str:

@@ -40,6 +40,8 @@ class ApiServer:
         """The one Lease there may be."""
         self.race = False
         """Somebody writes between our reading and our writing."""
+        self.forbidden: set[str] = set()
+        """What the service account may not do: ``VERB RESOURCE/PART``."""
         self.asked: list[tuple[str, str, Any]] = []
         here = self
 
@@ -104,6 +106,12 @@ class ApiServer:
     def post(self, path: str, body: Any) -> tuple[int, Any]:
         """Answer a creation: 409 where there is one by now."""
         self.asked.append(("POST", path, body))
+        if path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews":
+            of = body["spec"]["resourceAttributes"]
+            right = (
+                f"{of['verb']} {'/'.join(filter(None, (of['resource'], of.get('subresource'))))}"
+            )
+            return 201, body | {"status": {"allowed": right not in self.forbidden}}
         if path != LEASES or self.lease is not None:
             return (409 if path == LEASES else 404), {"kind": "Status"}
         return self._keep(body, 201)

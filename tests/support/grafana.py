@@ -13,6 +13,13 @@ from urllib.parse import unquote
 
 
 EDITOR, VIEWER = "glsa_editor", "glsa_viewer"
+PERMISSIONS = {
+    VIEWER: {"dashboards:read": ["folders:uid:general"]},
+    EDITOR: {
+        "dashboards:read": ["*"], "dashboards:write": ["*"],
+        "dashboards:create": ["folders:uid:general"], "folders:create": ["*"],
+    },
+}  # fmt: skip
 Answer = tuple[int, Any]
 _SPACE = "/apis/{0}.grafana.app/v1beta1/namespaces/org-3/{0}s"
 
@@ -89,6 +96,8 @@ class Grafana:
         for start, part in (("/api/datasources", self._source), ("/apis/", self._new)):
             if path.startswith(start):
                 return part(method, path, body)
+        if path == "/api/access-control/user/permissions":
+            return 200, PERMISSIONS[authorization.removeprefix("Bearer ")]
         if path == "/api/frontend/settings":
             return 200, {"namespace": "org-3"}
         return self._old(method, path, body) if self.legacy else (404, {"message": "Not found"})
