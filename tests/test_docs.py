@@ -89,7 +89,9 @@ def test_reference() -> None:
     page = doc("reference.md")
     told = dict(
         re.findall(
-            r"^\| `(\w+)` \|(?:.*\|)? ([^|]*) \|$", page.split("## Columns of")[1], flags=re.MULTILINE
+            r"^\| `(\w+)` \|(?:.*\|)? ([^|]*) \|$",
+            page.split("## Columns of")[1],
+            flags=re.MULTILINE,
         )
     )
     names = [*COLUMNS, *Observations._fields[:-1], *State._fields, *Settings._fields]

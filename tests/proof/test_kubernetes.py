@@ -23,7 +23,10 @@ from lightmeter.settings import SECTIONS, Serve
 from lightmeter.settings_gateway import Gateway
 from lightmeter.settings_scale import Scale
 from lightmeter.units import parse_bytes
+from support.cli import lightmeter
 from support.debian import need
+from support.rows import folder as rows_folder
+from support.rows import row
 
 
 pytestmark = pytest.mark.proof
@@ -301,3 +304,22 @@ def test_slices(folder: Path) -> None:
 
     assert all(parse_bytes(cap) <= size - 2**30 for size in given)
     assert bool(cap) == bool(given or "nvidia.com/gpu.shared" in limits)
+
+
+def test_slices_are_the_planners(tmp_path: Path) -> None:
+    """What the slices are is what `lightmeter plan` advises for the weights in BF16 and a picture."""
+    usage = [row(600.0 * each, 3.0, "zimage", peak_vram_bytes=21 * 2**30) for each in range(1000)]
+    history = rows_folder(tmp_path / "history", usage)
+    ran = lightmeter("plan", "--history", history, "--sku", "gcp-a2-a100-80", "--out", "report", "--json", cwd=tmp_path)  # fmt: skip
+    advised = json.loads(ran.out)["rightsizing"]["services"][0]["vram"]
+    limits = {
+        folder.name: pod(next(one for one in workloads(rendered(folder)) if one["metadata"]["name"] == "zimage"))["containers"][0]["resources"]["limits"]
+        for folder in OVERLAYS
+    }  # fmt: skip
+    shared = next(one for one in rendered(ROOT / "overlays/mps") if "device-plugin" in one["metadata"]["name"])  # fmt: skip
+    replicas = yaml.safe_load(shared["data"]["config.yaml"])["sharing"]["mps"]["resources"][0]["replicas"]  # fmt: skip
+
+    assert str(advised["gpushare_gib"]) == limits["gpushare"]["aliyun.com/gpu-mem"]
+    assert str(advised["gpushare_gib"] * 1024) == limits["hami"]["nvidia.com/gpumem"]
+    assert f"nvidia.com/mig-{advised['mig_profile']}" in limits["mig"]
+    assert advised["fits_per_gpu"] == replicas
