@@ -17,7 +17,7 @@ from lightmeter.localprom.labels import NAME, Labels, pack
 
 _QUOTED = r'"(?:[^"\\\n]|\\.)*"'
 _PAIRS = rf'\{{(?:[^"{{}}\n]|{_QUOTED})*\}}'
-_LINE = re.compile(rf"([a-zA-Z_:][\w:]*[ \t]*(?:{_PAIRS})?)[ \t]*(?<=[ \t}}])([^\s#]+)(?:[ \t]+([-+\d.eE]+))?[ \t]*(?:#[ \t]*({_PAIRS})[ \t]+(\S+)(?:[ \t]+(\S+))?[ \t]*)?", re.ASCII)  # fmt: skip
+_LINE = re.compile(rf"([a-zA-Z_:][\w:]*(?:[ \t]*{_PAIRS})?)[ \t]*(?<=[ \t}}])([^\s#]+)(?:[ \t]+([-+\d.eE]+))?[ \t]*(?:#[ \t]*({_PAIRS})[ \t]+(\S+)(?:[ \t]+(\S+))?[ \t]*)?", re.ASCII)  # fmt: skip
 _PAIR = re.compile(rf"\s*([a-zA-Z_]\w*)\s*=\s*({_QUOTED})\s*(,|$)", re.ASCII)
 _ESCAPE = re.compile(r"\\(.)")
 _META = re.compile(r"#\s*(TYPE|HELP|UNIT)\s+(\S+)[ \t]?(.*)")

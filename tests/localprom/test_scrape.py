@@ -74,6 +74,13 @@ def test_bad_lines_are_refused(line: str) -> None:
         read(f"good 1\n{line}\n")
 
 
+@pytest.mark.parametrize("line", ["a" + " " * 200_000, "a" + "\t" * 200_000 + "x", "a 1" + " " * 200_000 + "#"])  # fmt: skip
+def test_long_line_of_nothing_is_refused_at_once(line: str) -> None:
+    """A hostile target's page of blanks does not stop the scrapes of the others."""
+    with pytest.raises(ServerError, match="line 1"):
+        read(line)
+
+
 def test_openmetrics_cut_short_is_refused() -> None:
     """Half a page of OpenMetrics is no page."""
     with pytest.raises(ServerError, match="EOF"):
