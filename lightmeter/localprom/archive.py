@@ -63,15 +63,20 @@ class Archive:
         try:
             if self._file < 0 or time_ms - self._begun_ms >= SEGMENT_MS:
                 self._begin(time_ms)
-            os.write(self._file, self._records(time_ms, samples))
+            _put(self._file, self._records(time_ms, samples))
         except OSError as error:
+            self.close()  # values are told by their change: after one that is missing, none can be
             raise HistoryError(f"metrics folder {str(self._folder)!r} {explain(error)}") from error
 
     def _begin(self, time_ms: int) -> None:
         self.close()
         name = f"{time_ms:015d}-{os.getpid()}{SUFFIX}"
         self._file = os.open(self._folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o640)  # fmt: skip
-        os.write(self._file, MAGIC)
+        try:
+            _put(self._file, MAGIC)
+        except OSError:
+            (self._folder / name).unlink(missing_ok=True)  # a full disk is asked again and again
+            raise
         self._begun_ms = time_ms
         self._numbers, self._last = {}, np.zeros(0, np.uint64)
 
@@ -99,6 +104,21 @@ class Archive:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def _put(file: int, data: bytes) -> None:
+    """Append all of it or nothing; a disk that is almost full takes a part, and says no error.
+
+    Raises:
+        OSError: the disk refuses it.
+    """
+    before, rest = os.fstat(file).st_size, memoryview(data)
+    try:
+        while rest:
+            rest = rest[os.write(file, rest) :]
+    except OSError:
+        os.ftruncate(file, before)
+        raise
 
 
 def _packed(time_ms: int, numbers: npt.NDArray[np.uint32], changes: Bits) -> bytes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -113,3 +116,47 @@ def test_steady_values_are_small(tmp_path: Path) -> None:
     archive.close()
 
     assert np.sum([path.stat().st_size for path in segments(tmp_path)]) < 20 * 1000 * 4
+
+
+@contextmanager
+def almost_full(extra: int, folder: Path) -> Iterator[None]:
+    """Let no file grow by more than some bytes, as a disk does that has that much left."""
+    (path,) = segments(folder)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + extra, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("extra", [0, 1, 12])
+def test_full_disk_costs_only_what_it_refused(tmp_path: Path, extra: int) -> None:
+    """When there is room again, what came before and what comes after are there, with the right values."""
+    archive = Archive(tmp_path)
+    archive.write(1000, batch(1.5, 3))
+    with almost_full(extra, tmp_path), pytest.raises(HistoryError, match="metrics folder"):
+        archive.write(2000, batch(2.5, 4, 5))
+    archive.write(3000, batch(3.5, 6, 7))
+    archive.close()
+
+    store, said = loaded(tmp_path)
+
+    assert [] == said
+    found = {series.labels[0][1]: [each.tolist() for each in series.read()] for series in store.select([])}  # fmt: skip
+    assert {"m0": [[1000, 3000], [1.5, 3.5]], "m1": [[1000, 3000], [3.0, 6.0]], "m2": [[3000], [7.0]]} == found  # fmt: skip
+
+
+def test_full_disk_is_not_filled_with_empty_files(tmp_path: Path) -> None:
+    """A disk with no room at all gets no file for each try."""
+    archive = Archive(tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3, before[1]))
+    try:
+        for at in (1000, 2000, 3000):
+            with pytest.raises(HistoryError, match="metrics folder"):
+                archive.write(at, batch(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert [] == segments(tmp_path)
