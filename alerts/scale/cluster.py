@@ -28,7 +28,9 @@ from lightmeter.errors import SettingError, TargetError
 Kind = Literal["deployment", "statefulset"]
 T = TypeVar("T")
 MANAGER = "lightmeter"
-SECONDS = 10.0
+SECONDS = 8.0
+"""For one count or one order with all that it asks: less than the Lease's `MARGIN`, so that an order
+is either written while the Lease is ours or not at all, and the next decision need not wait longer."""
 _KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet"}
 _SAYS = {
     401: "the cluster does not know this token; is the service account's token mounted?",
@@ -64,20 +66,21 @@ class Cluster:
 
     def fleet(self) -> Fleet:
         """Count replicas that are ready, and those that are asked for and not ready."""
-        found = self._do(lambda: self._read("status"))
+        found = self._do(self._end(), lambda left: self._read("status", left))
         ready = found.status.ready_replicas or 0
         return Fleet(ready, max(0, (found.spec.replicas or 0) - ready))
 
     def scale(self, to: int) -> str:
         """Set ``spec.replicas``, unless the object has changed since it was read."""
-        owner = self._owner()
+        end = self._end()
+        owner = self._owner(end)
         if owner:
             raise TargetError(f"{self.name} is scaled by {owner} already; delete that, or let it follow our gauge of desired replicas")  # fmt: skip
-        before = self._do(lambda: self._read("scale"))
+        before = self._do(end, lambda left: self._read("scale", left))
         if before.spec.replicas == to:
             return f"{to} were asked for already"
         body = {"metadata": {"resourceVersion": before.metadata.resource_version}, "spec": {"replicas": to}}  # fmt: skip
-        self._do(lambda: self._patch(body))
+        self._do(end, lambda left: self._patch(body, left))
         return f"spec.replicas {before.spec.replicas} to {to}"
 
     def may(self, right: Right) -> bool:
@@ -88,39 +91,42 @@ class Cluster:
         asked = client.V1ResourceAttributes(namespace=self._namespace, verb=right.verb, group=right.group, resource=right.resource, subresource=right.part or None)  # fmt: skip
         review = client.V1SelfSubjectAccessReview(spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=asked))  # fmt: skip
         reviews = client.AuthorizationV1Api(self._api)
-        answer = self._do(lambda: reviews.create_self_subject_access_review(review, _request_timeout=SECONDS))  # fmt: skip
+        answer = self._do(self._end(), lambda left: reviews.create_self_subject_access_review(review, _request_timeout=left))  # fmt: skip
         return bool(answer.status.allowed)
 
-    def _read(self, part: str) -> Any:
-        call = getattr(self._apps, f"read_namespaced_{self._stem}_{part}")
-        return call(self._object, self._namespace, _request_timeout=SECONDS)
+    def _end(self) -> float:
+        return self._clock() + SECONDS
 
-    def _patch(self, body: dict[str, Any]) -> Any:
+    def _read(self, part: str, left: float) -> Any:
+        call = getattr(self._apps, f"read_namespaced_{self._stem}_{part}")
+        return call(self._object, self._namespace, _request_timeout=left)
+
+    def _patch(self, body: dict[str, Any], left: float) -> Any:
         call = getattr(self._apps, f"patch_namespaced_{self._stem}_scale")
-        return call(self._object, self._namespace, body, field_manager=MANAGER, _request_timeout=SECONDS)  # fmt: skip
+        return call(self._object, self._namespace, body, field_manager=MANAGER, _request_timeout=left)  # fmt: skip
 
     @property
     def _stem(self) -> str:
         return {"deployment": "deployment", "statefulset": "stateful_set"}[self._kind]
 
-    def _owner(self) -> str:
+    def _owner(self, end: float) -> str:
         """Name whoever else writes the number of replicas."""
-        found = self._do(lambda: self._autoscaling.list_namespaced_horizontal_pod_autoscaler(self._namespace, _request_timeout=SECONDS))  # fmt: skip
+        found = self._do(end, lambda left: self._autoscaling.list_namespaced_horizontal_pod_autoscaler(self._namespace, _request_timeout=left))  # fmt: skip
         for hpa in found.items:
             if self._is_it(hpa.spec.scale_target_ref.kind, hpa.spec.scale_target_ref.name):
                 return f"the HorizontalPodAutoscaler {hpa.metadata.name!r}"
-        for one in self._scaled_objects():
+        for one in self._scaled_objects(end):
             target = one.get("spec", {}).get("scaleTargetRef", {})
             if self._is_it(target.get("kind", "Deployment"), target.get("name")):
                 return f"KEDA's ScaledObject {one['metadata']['name']!r}"
         return ""
 
-    def _scaled_objects(self) -> list[dict[str, Any]]:
-        def listed() -> Any:
-            return self._custom.list_namespaced_custom_object("keda.sh", "v1alpha1", self._namespace, "scaledobjects", _request_timeout=SECONDS)  # fmt: skip
+    def _scaled_objects(self, end: float) -> list[dict[str, Any]]:
+        def listed(left: float) -> Any:
+            return self._custom.list_namespaced_custom_object("keda.sh", "v1alpha1", self._namespace, "scaledobjects", _request_timeout=left)  # fmt: skip
 
         try:
-            found: list[dict[str, Any]] = self._do(listed)["items"]
+            found: list[dict[str, Any]] = self._do(end, listed)["items"]
         except TargetError as error:
             if isinstance(error.__cause__, ApiException) and error.__cause__.status == _NOT_FOUND:
                 return []  # there is no KEDA in this cluster
@@ -130,13 +136,16 @@ class Cluster:
     def _is_it(self, kind: str | None, name: str | None) -> bool:
         return (kind, name) == (_KINDS[self._kind], self._object)
 
-    def _do(self, call: Callable[[], T]) -> T:
-        """Ask the API server, unless it asked for quiet; turn what it refuses into one line."""
+    def _do(self, end: float, call: Callable[[float], T]) -> T:
+        """Ask the API server, unless it asked for quiet or there is no time left; turn what it refuses into one line."""
         quiet = self._quiet_until - self._clock()
         if quiet > 0:
             raise TargetError(f"{self.name}: {_SAYS[_BUSY].format(after=_after(quiet))}")
+        left = end - self._clock()
+        if left <= 0:
+            raise TargetError(f"{self.name}: the API server took longer than {SECONDS:g} s; the next look tries again")  # fmt: skip
         try:
-            return call()
+            return call(left)
         except ApiException as error:
             wait = _retry_after(error)
             self._quiet_until = self._clock() + wait

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alerts.scale import cluster
+from alerts.scale import cluster, clusterlease
 from alerts.scale.cluster import Cluster
 from lightmeter.errors import SettingError, TargetError
 from support.clock import Clock
@@ -15,6 +15,7 @@ from support.cluster import ApiServer
 from support.scaling import BUSY, CALM, scaler
 
 
+LIMIT = cluster.SECONDS
 REF = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "shop"}
 
 
@@ -151,6 +152,17 @@ def test_slow(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(TargetError, match="cannot be reached"):
         shop(server).fleet()
+
+
+def test_slow_order(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many questions an order takes, it is given up in a bounded time, and nothing is written late."""
+    monkeypatch.setattr(cluster, "SECONDS", 0.5)
+    server.delay = 0.2
+
+    with pytest.raises(TargetError, match=r"cannot be reached|took longer than"):
+        shop(server).scale(3)
+    assert 1 == server.replicas
+    assert LIMIT < clusterlease.MARGIN
 
 
 def test_written_wrongly() -> None:
