@@ -40,6 +40,10 @@ PATIENCE_SECONDS = 120.0
 """At least: a program that scales may run for a minute, and the look before it for half of one."""
 
 
+WAKE_SECONDS = 1.0
+"""Between two decisions for who wakes, unless the first wanted nobody."""
+
+
 class Watcher(Protocol):
     """Whoever counts decisions."""
 
@@ -85,6 +89,7 @@ class Scaler:
         self._jumps = Jumps(self.clock, self._steady)
         self._begins = False
         self._heard = self._steady()
+        self._woken: tuple[float, dict[str, Any] | None] = 0.0, None
         self._last: Look | None = None
         self._wake = threading.Event()
         self.cold_start = self.settings.cold_start
@@ -109,14 +114,20 @@ class Scaler:
     def wake(self, readings: dict[str, float]) -> dict[str, Any] | None:
         """Decide at once, with what somebody who holds requests says of them; return the record.
 
-        None where another one scales, or nothing can be written down.
+        None where another one scales, or nothing can be written down. Who asks again within a second
+        hears the same, so that no caller can fill the audit.
         """
         with self._lock:
             self._told = Told(self._steady(), readings)
+        at, record = self._woken
+        if record and record["to"] and 0 <= self._steady() - at < WAKE_SECONDS:
+            return record
         last = self._last
         if last is None or last.fleet is None:
             self.look()
-        return self.decide()
+        record = self.decide()
+        self._woken = self._steady(), record
+        return record
 
     def remaining(self) -> float | None:
         """Tell the seconds until the first replica is expected; None where none was asked for."""

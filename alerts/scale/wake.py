@@ -36,6 +36,8 @@ class Wake:
 
     def __init__(self, scaler: Scaler, webhook: Webhook) -> None:
         self._scaler, self._webhook = scaler, webhook
+        self._one = asyncio.Lock()
+        """However many ask at once, they take one thread."""
 
     @property
     def route(self) -> Route:
@@ -50,7 +52,8 @@ class Wake:
             readings = parse(await bodies.read(request))
         except tuple(_WRONG) as error:
             return _refused(_WRONG[type(error)], error)
-        record = await asyncio.to_thread(self._scaler.wake, readings)
+        async with self._one:
+            record = await asyncio.to_thread(self._scaler.wake, readings)
         if record is None:
             return _refused(503, f"nothing is decided here: {self._scaler.lease.holder} scales this target, or the decision cannot be written down")  # fmt: skip
         return JSONResponse(self._answer(record))

@@ -16,7 +16,7 @@ from alerts.levels import Bounds, Level
 from alerts.scale.app import create_app
 from alerts.scale.audit import read
 from alerts.scale.observe import questions
-from alerts.scale.scaler import Scaler
+from alerts.scale.scaler import WAKE_SECONDS, Scaler
 from alerts.scale.targets import Remembered
 from alerts.scale.told import LINGER_SECONDS, Told, merged, parse
 from alerts.webhook import Webhook
@@ -187,3 +187,26 @@ def test_demand() -> None:
     assert fronted["in_flight"].startswith("max(")
     assert "zimage|gateway" in fronted["queued"]
     assert not any("gateway" in text for text in plain.values())
+
+
+def test_many_wakes(tmp_path: Path) -> None:
+    """Whoever posts without end gets the same answer, fills no disk, and is heard again a second later."""
+    clock = Clock(1_700_000_000.0)
+    one = scaler(tmp_path, [CALM], clock=clock)
+    found = {str(one.wake({"in_flight": 1.0})) for _ in range(50)}
+    clock.now += WAKE_SECONDS
+    later = one.wake({"in_flight": 1.0})
+
+    assert 1 == len(found)
+    assert later
+    assert [0, 1] == [record["from"] for record in read(tmp_path)]
+
+
+def test_first_for_nobody(tmp_path: Path) -> None:
+    """One who says that nobody waits does not have the next one wait."""
+    one = scaler(tmp_path, [CALM])
+    nobody, somebody = one.wake({"in_flight": 0.0}), one.wake({"in_flight": 1.0})
+
+    assert nobody
+    assert somebody
+    assert (0, 1) == (nobody["to"], somebody["to"])
