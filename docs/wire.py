@@ -250,6 +250,7 @@ def _decision() -> Iterator[str]:
     lines = ((f"`{name}`", needed[name], words) for name, words in seen.items() if name != "ages")
     yield from _table(("name", "needed", "meaning"), lines)
     yield "### state\n"
+    yield "In `idle_since`, `idle_in` and `boots` a run of one value is written `[value, times]`.\n"
     yield from _table(("name", "meaning"), ((f"`{name}`", words) for name, words in state.items()))
     yield "### state.settings\n"
     values = Settings()._asdict()

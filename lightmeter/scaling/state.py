@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from lightmeter.scaling import holds
+from lightmeter.scaling import holds, runs
 
 
 class Settings(NamedTuple):
@@ -76,8 +76,9 @@ class State(NamedTuple):
     """When it was last decided to have fewer, unless more were wanted since."""
 
     def record(self) -> dict[str, Any]:
-        """Return what JSON can hold."""
-        return {**self._asdict(), "settings": self.settings._asdict()}
+        """Return what JSON can hold; a run of one value in a long list is ``[value, times]``."""
+        packed = {name: runs.packed(getattr(self, name)) for name in _LONG}
+        return {**self._asdict(), **packed, "settings": self.settings._asdict()}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> State:
@@ -90,15 +91,19 @@ class State(NamedTuple):
             raise ValueError(
                 f"{len(record['gaps'])} sets of gaps, not {holds.CROWDS}; an older release wrote it"
             )
-        lists = ("idle_since", "idle_in", "holds", "boots")
         return cls(
             **{
                 **record,
                 "settings": Settings(**record["settings"]),
-                **{name: tuple(record[name]) for name in lists},
+                **{name: tuple(runs.unpacked(record[name])) for name in _LONG},
+                "holds": tuple(record["holds"]),
                 "gaps": tuple(tuple(level) for level in record["gaps"]),
             }
         )
+
+
+_LONG = ("idle_since", "idle_in", "boots")
+"""As long as there may be replicas."""
 
 
 def fresh(settings: Settings) -> State:

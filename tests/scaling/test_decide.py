@@ -315,6 +315,28 @@ def test_never_down_blind(seen: Observations, name: str) -> None:
         assert decision.to >= 1
 
 
+def test_record_is_short() -> None:
+    """A fleet of 10,000 that was used and let go has lines of a few KB; those written out are read as well."""
+    decision = decide(begun(most=10_000), BUSY, -15.0)
+    for now, busy in ((0.0, 10_000), (15.0, 9_000), (30.0, 2), (45.0, 6_000)):
+        seen = BUSY._replace(ready=2, starting=9_998, in_flight=busy, queued=0, rate_long=busy / 20)
+        decision = decide(decision.after, seen, now)
+    record = json.loads(json.dumps(decision.record("shop")))
+    long = {name: list(getattr(decision.before, name)) for name in ("idle_since", "idle_in", "boots")}  # fmt: skip
+
+    assert len(json.dumps(record)) < 10_000 < len(json.dumps(long))
+    assert (decision.before, decision.seen, decision.at) == inputs(record)
+    assert decision.before == inputs({**record, "state": {**record["state"], **long}})[0]
+
+
+@pytest.mark.parametrize("run", [[None, 10**9], [None, 0], [None, "3"], [None], [1, 2, 3]])
+def test_hostile_run(run: list[Any]) -> None:
+    """A line that asks for a list without end is no decision."""
+    record = decide(begun(), BUSY, 12.5).record("shop")
+    with pytest.raises(ValueError, match=r"run of|unpack"):
+        inputs({**record, "state": {**record["state"], "idle_since": [run]}})
+
+
 def test_record_fields() -> None:
     """The record has the fields of the contract, and its name says what it came from."""
     record = decide(begun(), BUSY, 12.5).record("shop", mode="act", result="done")
