@@ -34,6 +34,10 @@ class Gateway(Section):
     wake_token_file: Path | None = Field(
         None, description="File with the token for the scaler, as its scale.token_file has it."
     )
+    ca_file: Path | None = Field(
+        None,
+        description="Authority (PEM) that is believed beside the machine's, where scalers or servers have certificates of their own house.",
+    )
     wake_wait: Seconds = Field(
         240.0,
         description="Longest time that a request waits while no replica is ready; then it is answered 503.",

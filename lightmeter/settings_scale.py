@@ -22,6 +22,10 @@ class Scale(Section):
         pattern=r"^https?://",
     )
     bearer_file: Path | None = Field(None, description="File with the token for that Prometheus.")
+    ca_file: Path | None = Field(
+        None,
+        description="Authority (PEM) that is believed beside the public ones, where Prometheus, a pool or a webhook has a certificate of its own house.",
+    )
     service: str = Field(
         "zimage",
         description="The service that is scaled, as its metrics name it.",

@@ -266,6 +266,18 @@ def test_bad_plan_setting(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_scaler_with_tls(tmp_path: Path) -> None:
+    """A scaler that would speak TLS is refused, since nobody beside it could talk to it."""
+    command = [sys.executable, "-P", "-m", "lightmeter.cli", "up", "--data", str(tmp_path / "data")]
+    environment = clean_environment(LIGHTMETER_SCALE_TLS_CERT_FILE="scaler.crt")
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
+    )
+
+    assert (2, 1) == (run.returncode, len(run.stderr.splitlines()))
+    assert "scale.tls_cert_file is 'scaler.crt'" in run.stderr
+
+
 def test_backlog_does_not_hold(tmp_path: Path) -> None:
     """Ctrl-C ends at once even with a queue full of slow work, which is given up."""
     (tmp_path / "lightmeter.toml").write_text(

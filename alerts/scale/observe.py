@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
@@ -97,13 +98,12 @@ def questions(
 class Prometheus:
     """Asks a Prometheus, or whatever speaks its API, about one service."""
 
-    def __init__(self, url: str, service: str, wait: float, *, bearer: str = "", windows: Windows = WINDOWS, target: str = "", demand: str = "") -> None:  # fmt: skip
+    def __init__(self, url: str, service: str, wait: float, *, bearer: str = "", windows: Windows = WINDOWS, target: str = "", demand: str = "", trust: ssl.SSLContext | None = None) -> None:  # fmt: skip
         headers = {"authorization": f"Bearer {bearer}"} if bearer else {}
         self._name = without_password(url)
         self._url, self._headers = url, headers
-        self._trust = httpx.create_ssl_context(
-            trust_env=False
-        )  # reading it takes longer than a look
+        # made once: to read all authorities takes longer than a look
+        self._trust = trust or httpx.create_ssl_context(trust_env=False)
         self._questions = questions(service, wait, windows, target=target, demand=demand)
         self._fresh = (
             f"time() - max(timestamp({series(catalog.IN_FLIGHT, service=demand or service)}))"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import httpx
@@ -21,9 +22,9 @@ _SECONDS = 10.0
 class Pool:
     """A target: ``url`` is the server's; ``key`` an admin's, where the server has keys."""
 
-    def __init__(self, url: str, key: str = "") -> None:
+    def __init__(self, url: str, key: str = "", trust: ssl.SSLContext | None = None) -> None:
         self._url, self._headers = url, {"authorization": f"Bearer {key}"} if key else {}
-        self.name = without_password(url)
+        self.name, self._trust = without_password(url), trust or True
 
     def fleet(self) -> Fleet:
         """Count the server's workers, and the requests that wait there or are made."""
@@ -50,7 +51,7 @@ class Pool:
 
     def _ask(self, method: str, path: str) -> Any:
         try:
-            answer = httpx.request(method, self._url.rstrip("/") + path, headers=self._headers, timeout=_SECONDS, trust_env=False)  # fmt: skip
+            answer = httpx.request(method, self._url.rstrip("/") + path, headers=self._headers, timeout=_SECONDS, trust_env=False, verify=self._trust)  # fmt: skip
             if answer.is_success:
                 return answer.json()
             said = answer.json()["error"]["message"]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import uvicorn
 from prometheus_client import CollectorRegistry
 
@@ -29,6 +30,7 @@ from alerts.webhook import Webhook
 from lightmeter.errors import SettingError, explain, port_error
 from lightmeter.scaling.state import Settings
 from lightmeter.settings_scale import Scale
+from lightmeter.trust import believe
 from lightmeter.units import url
 
 
@@ -41,8 +43,9 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
     """
     _need_token(settings)
     registry, folder = CollectorRegistry(), settings.data / "scale"
-    target = targets.parse(settings.target, _secret(settings.secret_file))
-    source = Prometheus(settings.prometheus, settings.service, settings.wait, bearer=_secret(settings.bearer_file), windows=Windows(settings.short_window, settings.long_window), target=target.name, demand=settings.demand)  # fmt: skip
+    trust = believe(httpx.create_ssl_context(trust_env=False), settings.ca_file, "scale.ca_file")
+    target = targets.parse(settings.target, _secret(settings.secret_file), trust)
+    source = Prometheus(settings.prometheus, settings.service, settings.wait, bearer=_secret(settings.bearer_file), windows=Windows(settings.short_window, settings.long_window), target=target.name, demand=settings.demand, trust=trust)  # fmt: skip
     certificates = tls.files(settings)
     latest = Latest(max(settings.max_age, 3 * settings.interval))
     bounds = Bounds(age_seconds=Routing().scaler.lapse_seconds)

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import shlex
+import ssl
 import subprocess
 import time
 from typing import Literal
@@ -85,9 +86,9 @@ class Webhook(Remembered):
 
     word = Word.ASKED
 
-    def __init__(self, url: str, secret: str) -> None:
+    def __init__(self, url: str, secret: str, trust: ssl.SSLContext | None = None) -> None:
         super().__init__(without_password(url))
-        self._url, self._secret = url, secret.encode()
+        self._url, self._secret, self._trust = url, secret.encode(), trust or True
 
     def scale(self, to: int) -> str:
         """Post it; any 2xx is taken for done."""
@@ -96,7 +97,7 @@ class Webhook(Remembered):
         digest = hmac.new(self._secret, f"{at}.".encode() + body, hashlib.sha256).hexdigest()
         headers = {"content-type": "application/json", SIGNATURE: f"t={at},sha256={digest}"}
         try:
-            answer = httpx.post(self._url, content=body, headers=headers, timeout=WEBHOOK_SECONDS, trust_env=False)  # fmt: skip
+            answer = httpx.post(self._url, content=body, headers=headers, timeout=WEBHOOK_SECONDS, trust_env=False, verify=self._trust)  # fmt: skip
         except httpx.HTTPError as error:
             raise TargetError(f"webhook {self.name} cannot be reached: {error}") from error
         if not answer.is_success:
@@ -105,8 +106,10 @@ class Webhook(Remembered):
         return f"webhook answered {answer.status_code}"
 
 
-def parse(text: str, secret: str = "") -> Target:
+def parse(text: str, secret: str = "", trust: ssl.SSLContext | None = None) -> Target:
     """Make the target that a text names; ``secret`` is an admin's key, or what signs a webhook.
+
+    ``trust`` has the authorities that a pool's or a webhook's certificate may be of.
 
     Raises:
         SettingError: it is of no known form, or lacks what its form needs.
@@ -122,10 +125,10 @@ def parse(text: str, secret: str = "") -> Target:
         return Command(rest)
     if kind in ("pool", "webhook") and rest.startswith(("http://", "https://")):
         if kind == "pool":
-            return Pool(rest, secret)
+            return Pool(rest, secret, trust)
         if not secret:
             raise SettingError("target 'webhook:...' needs a secret to sign with; give scale.secret_file")  # fmt: skip
-        return Webhook(rest, secret)
+        return Webhook(rest, secret, trust)
     raise SettingError(f"target {without_password(text)!r} is none of {', '.join(FORMS)}{'' if kind in _KINDS else nearest(kind, _KINDS)}")  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 import time
 from collections.abc import Callable
 from functools import partial
@@ -30,8 +31,10 @@ OK = 200
 class Fleet:
     """Follows the replicas. ``changed`` is called whenever one comes or goes."""
 
-    def __init__(self, resolver: Resolver, *, each: int, probe: float) -> None:
-        self._resolver = resolver
+    def __init__(
+        self, resolver: Resolver, *, each: int, probe: float, trust: ssl.SSLContext
+    ) -> None:
+        self._resolver, self._trust = resolver, trust
         self._each, self._probe = each, probe
         self.replicas: list[Replica] = []
         self.pace = Pace()
@@ -138,7 +141,11 @@ class Fleet:
         known = {one.address: one for one in self.replicas}
         for one in self.replicas:
             one.listed = one.address in addresses
-        new = [Replica(address, self._each) for address in addresses if address not in known]
+        new = [
+            Replica(address, self._each, self._trust)
+            for address in addresses
+            if address not in known
+        ]
         for one in [one for one in self.replicas if not one.listed and not one.there]:
             self.replicas.remove(one)
             await one.line.close()

@@ -100,10 +100,11 @@ class Reply:
 class Line:
     """The connections to one replica; as many as are in use, and some that wait for the next use."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, trust: ssl.SSLContext) -> None:
+        """Connect to ``address``; over https its certificate must be of an authority of ``trust``."""
         self._origin = httpcore.URL(f"{address}/").origin
         self._host = str(address).partition("//")[2].encode()
-        self._ssl = ssl.create_default_context() if address.scheme == "https" else None
+        self._ssl = trust if address.scheme == "https" else None
         self._idle: list[httpcore.AsyncHTTPConnection] = []
 
     @contextlib.asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -36,9 +37,9 @@ def least(loads: Iterable[Load]) -> int | None:
 class Replica:
     """One server. Times are seconds of the caller's clock."""
 
-    def __init__(self, address: Address, most_each: int) -> None:
+    def __init__(self, address: Address, most_each: int, trust: ssl.SSLContext) -> None:
         self.address = address
-        self.line = Line(address)
+        self.line = Line(address, trust)
         self.name: str | None = None
         """As its job ids have it; None until it was asked."""
         self.pace = Pace()

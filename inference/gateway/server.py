@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from inference.server import listen
 from lightmeter import bodies
 from lightmeter.errors import SettingError, explain
 from lightmeter.settings_gateway import Gateway
+from lightmeter.trust import believe
 from lightmeter.units import counted, url
 
 
@@ -64,6 +66,8 @@ class Ways:
     scalers: tuple[Address, ...]
     token: str
     keys: Keys
+    trust: ssl.SSLContext
+    """The authorities of servers and scalers that speak TLS."""
 
     @classmethod
     def read(cls, settings: Gateway) -> Self:
@@ -78,6 +82,7 @@ class Ways:
             _scalers(settings.wake),
             _token(settings.wake_token_file),
             Keys.read(settings.keys),
+            believe(ssl.create_default_context(), settings.ca_file, "gateway.ca_file"),
         )
 
 
@@ -136,12 +141,18 @@ class Gate:
     def open(cls, ways: Ways, meters: Meters) -> Self:
         """Put them together; nothing is asked yet."""
         settings = ways.settings
-        fleet = Fleet(Resolver(ways.upstreams), each=settings.in_flight, probe=settings.probe)
+        fleet = Fleet(
+            Resolver(ways.upstreams),
+            each=settings.in_flight,
+            probe=settings.probe,
+            trust=ways.trust,
+        )
         waker = Waker(
             ways.scalers,
             ways.token,
             demand=lambda: desk.demand(),  # noqa: PLW0108  (the desk comes after)
             wanted=lambda: desk.wanted,
+            trust=ways.trust,
         )
         waker.asked = meters.waked
         desk = Desk(settings, fleet, waker, meters)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import math
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable
@@ -66,8 +67,9 @@ class Waker:
         *,
         demand: Callable[[], dict[str, float]],
         wanted: Callable[[], bool],
+        trust: ssl.SSLContext,
     ) -> None:
-        self._lines = [(address, Line(address)) for address in scalers]
+        self._lines = [(address, Line(address, trust)) for address in scalers]
         self._headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
         self._demand, self._wanted = demand, wanted
         self._task: asyncio.Task[None] | None = None

@@ -14,7 +14,7 @@ import click
 from lightmeter.cli.child import Child, free_port
 from lightmeter.cli.options import sources
 from lightmeter.configuration import S, Value, resolve
-from lightmeter.errors import InputError, explain
+from lightmeter.errors import InputError, SettingError, explain
 from lightmeter.section import Section
 from lightmeter.settings import Serve
 from lightmeter.settings_dashboards import Dashboards
@@ -127,7 +127,7 @@ def settle(ctx: click.Context, options: Mapping[str, Any], up: Up, tell: Tell) -
     scale, free = ports.settle(Scale, options, "port", prefix=SCALER)
     if serve.admin_key_file is None:
         serve = serve.model_copy(update={"admin_key_file": _key(serve.data / KEY_FILE)})
-    scale = scale.model_copy(update=_scaled(up, serve, scale, free))
+    scale = _plain(scale.model_copy(update=_scaled(up, serve, scale, free)))
     house = House(up, serve, export, scale)
     localprom, unset = ports.settle(Localprom, options, "port", prefix=LOCALPROM)
     wired = {
@@ -173,6 +173,18 @@ def _scaled(up: Up, serve: Serve, scale: Scale, free: set[str]) -> dict[str, Any
     if up.advisory:
         always["act"] = False
     return {key: value for key, value in wanted.items() if key in free} | always
+
+
+def _plain(scale: Scale) -> Scale:
+    """Refuse a scaler whom nothing else here could talk to.
+
+    Raises:
+        SettingError: it would speak TLS.
+    """
+    for name in ("tls_cert_file", "tls_key_file", "client_ca_file"):
+        if getattr(scale, name):
+            raise SettingError(f"scale.{name} is {str(getattr(scale, name))!r}; what runs beside the scaler in 'lightmeter up' speaks plain HTTP to it: leave it out here, and have TLS with 'lightmeter scale'")  # fmt: skip
+    return scale
 
 
 def most_workers(device: str, gpus_each: int) -> int:

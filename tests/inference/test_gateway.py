@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -534,7 +535,7 @@ def test_replica_rests() -> None:
     """A replica that fails again and again rests for twice as long each time."""
 
     async def check() -> None:
-        one = Replica(Address("http", "a", 1), 4)
+        one = Replica(Address("http", "a", 1), 4, ssl.create_default_context())
         outs = [now for now in range(12) if one.faulty(float(now))]
         assert [2, 5, 8, 11] == outs
         one.ready = one.answers = True

@@ -9,11 +9,16 @@ from pathlib import Path
 import httpx
 import pytest
 
+from alerts.scale import targets
+from alerts.scale.observe import Prometheus
 from alerts.scale.tls import Files
 from alerts.webhook import PATH
 from lightmeter import catalog
-from lightmeter.errors import SettingError
+from lightmeter.catalog import Term
+from lightmeter.errors import ServerError, SettingError, TargetError
+from lightmeter.trust import believe
 from support.certs import Authority
+from support.gateway import Gateway
 from support.scaling_process import alert, running
 
 
@@ -104,3 +109,40 @@ def test_no_use(tmp_path: Path, ours: Authority) -> None:
     with pytest.raises(SettingError, match="noise' holds no certificate"):
         Files(*good, noise)
     assert ssl.CERT_OPTIONAL == Files(*good, ours.certificate).context().verify_mode
+
+
+def test_own_authority(tmp_path: Path, ours: Authority) -> None:
+    """A pool, an endpoint, a Prometheus and a gateway's scaler may have certificates of the house, once it is named."""
+    believed = ours.client()
+    with running(tmp_path, *options(tmp_path)) as url:
+        for trust, said in ((None, "certificate verify failed"), (believed, "40[0-9]")):
+            with pytest.raises(TargetError, match=said):
+                targets.parse(f"webhook:{url}/nowhere", "a secret", trust).scale(1)
+            with pytest.raises(TargetError, match="certificate verify failed" if trust is None else r"refused GET|no JSON of ours"):  # fmt: skip
+                targets.parse(f"pool:{url}", "", trust).fleet()
+            with pytest.raises(ServerError, match=said):
+                Prometheus(url, "shop", 30.0, trust=trust).check()
+        woken = waking(url, "--ca-file", str(ours.certificate))
+        refused = waking(url)
+        decisions = httpx.get(f"{url}/v1/decisions", verify=believed, trust_env=False).json()
+
+    assert "certificate verify failed" in refused
+    assert "advisory: nothing was done" in woken
+    assert Term.WAKE in {one["chosen_term"] for one in decisions["decisions"]}
+
+
+def waking(url: str, *more: str) -> str:
+    """Have a gateway without servers ask a scaler for one; return what its client is told."""
+    with Gateway("http://127.0.0.1:9", "--wake", url, "--wake-wait", "1", *more) as gateway:
+        answer = gateway.post()
+    assert 503 == answer.status_code
+    return answer.text
+
+
+def test_no_authority(tmp_path: Path) -> None:
+    """A file that holds no authority is named with its setting, at the start."""
+    (tmp_path / "noise").write_text("noise")
+    with pytest.raises(SettingError, match=r"x.ca_file .*noise' holds no certificate"):
+        believe(ssl.create_default_context(), tmp_path / "noise", "x.ca_file")
+    with pytest.raises(SettingError, match=r"x.ca_file .*none' does not exist"):
+        believe(ssl.create_default_context(), tmp_path / "none", "x.ca_file")
