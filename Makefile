@@ -11,7 +11,7 @@ TEST_JOBS ?= 3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: env up test check proof generate clean
+.PHONY: env up test check proof generate docs clean
 
 env: $(VENV)/.runtime
 
@@ -27,12 +27,16 @@ check: $(VENV)/.development
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m mkdocs build --quiet --strict
 
 proof: $(VENV)/.development
 	$(BIN)/python -m pytest -m proof --timeout 900 $(TEST_ARGS)
 
 generate: $(VENV)/.development
 	$(BIN)/python docs/generate.py
+
+docs: $(VENV)/.development
+	$(BIN)/python -m mkdocs build --quiet --strict
 
 clean:
 	rm -rf $(VENV) dist build lightmeter-data

@@ -133,6 +133,17 @@ def test_links(page: Path) -> None:
     assert [] == [target for target in local if not (page.parent / target).exists()]
 
 
+def test_map() -> None:
+    """Every page is on the map of pages, and in the site's navigation."""
+    names = {page.name for page in ROOT.glob("docs/*.md")}
+    navigation = set(
+        re.findall(r": ([\w.-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    )
+
+    assert set() == names - {"index.md"} - set(re.findall(r"\]\(([\w.-]+\.md)", doc("index.md")))
+    assert set() == names - navigation
+
+
 def anchors(page: Path) -> set[str]:
     """Name the headings of a page as links name them: GitHub's way."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
