@@ -37,23 +37,36 @@ class Child:
         self._asked = False
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         self.log = logs / f"{command.replace(' ', '-')}-{stamp}-{os.getpid()}.log"
+        self._words = [sys.executable, "-P", "-m", "lightmeter.cli", *command.split()]
+        self._environment = _environment(command.split(maxsplit=1)[0], settings)
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
         try:
             self.log.parent.mkdir(parents=True, exist_ok=True)
-            output = self.log.open("wb")
+            output = self.log.open("ab")
         except OSError as error:
             raise InputError(
-                f"data folder {str(logs.parent)!r} {explain(error)}; name another with --data"
+                f"data folder {str(self.log.parent.parent)!r} {explain(error)}; name another with --data"
             ) from error
         with output:
-            self._process = subprocess.Popen(  # noqa: S603  (ourselves)
-                [sys.executable, "-P", "-m", "lightmeter.cli", *command.split()],
+            return subprocess.Popen(  # noqa: S603  (ourselves)
+                self._words,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=_environment(command.split(maxsplit=1)[0], settings),
+                env=self._environment,
                 start_new_session=True,  # Ctrl-C is ours to handle
-                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  (no threads yet)
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509  (one call to the kernel, no lock)
             )
+
+    def again(self) -> None:
+        """Start it once more after it has ended, with the same settings and log.
+
+        Raises:
+            InputError: the log cannot be written.
+        """
+        self._process = self._start()
 
     def check(self) -> None:
         """Raise what the server said if it has ended.
@@ -66,9 +79,15 @@ class Child:
             return
         if code == InputError.exit_code:
             raise InputError(self.last_words)
-        raise ServerError(
-            f"the server ended with code {code}: {self.last_words}; its log is {self.log}"
-        )
+        raise ServerError(f"the server {self.how}; its log is {self.log}")
+
+    @property
+    def how(self) -> str:
+        """How it ended: by which signal, or with which code and last words."""
+        code = self._process.poll()
+        if code is not None and code < 0:
+            return f"was ended by {_signal(-code)}"
+        return f"ended with code {code}: {self.last_words}"
 
     @property
     def ended(self) -> bool:
@@ -112,6 +131,14 @@ class Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _signal(number: int) -> str:
+    """Name a signal."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # of real time, which have no names
+        return f"signal {number}"
 
 
 def _environment(section: str, settings: Section) -> dict[str, str]:

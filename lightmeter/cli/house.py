@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ LOOK_SECONDS = 5.0
 """Between two looks of the scaler, where nothing else is asked for: somebody watches."""
 MOST_ON_CPU = 2
 KEY_FILE = "admin.key"
+LOCK_FILE = "up.lock"
+"""Held by the kernel for as long as the process lives, however it ends."""
 Tell = Callable[[str], None]
 
 
@@ -191,6 +195,25 @@ def most_workers(device: str, gpus_each: int) -> int:
     """Say how many workers this machine has room for: by its GPUs, or two on a CPU of two cores."""
     gpus = len(list(Path("/proc/driver/nvidia/gpus").glob("*"))) if device != "cpu" else 0
     return max(1, gpus // gpus_each) if gpus else min(MOST_ON_CPU, os.cpu_count() or 1)
+
+
+@contextlib.contextmanager
+def claimed(data: Path) -> Iterator[None]:
+    """Hold the data folder: two that write one history would each plan for both.
+
+    Raises:
+        InputError: another `lightmeter up` holds it, or it cannot be written.
+    """
+    try:
+        file = os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise InputError(f"data folder {str(data)!r} {explain(error)}; name another with --data") from error  # fmt: skip
+    with os.fdopen(file):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"data folder {str(data)!r} is in use by another lightmeter up; end that one, or name another folder with --data") from error  # fmt: skip
+        yield
 
 
 def _key(path: Path) -> Path:

@@ -21,6 +21,7 @@ from lightmeter.cli.child import Child
 from lightmeter.cli.house import House
 from lightmeter.cli.options import as_json, settings_options, settle
 from lightmeter.cli.plan_ import check_plan, make_plan, show_plan
+from lightmeter.cli.revive import Reviver
 from lightmeter.errors import HistoryError, PlanError, ServerError
 from lightmeter.settings import Serve
 from lightmeter.settings_export import Export
@@ -79,7 +80,8 @@ def command(ctx: click.Context, /, as_json: bool, **options: Any) -> None:  # no
 
     settled = house.settle(ctx, options, up, tell)
     began = datetime.now(UTC)
-    _run(settled, tell)
+    with house.claimed(settled.serve.data):
+        _run(settled, tell)
     out = settled.serve.data / "report"
     document: dict[str, Any] | None
     try:
@@ -124,7 +126,13 @@ async def _session(settled: House, parts: Parts, *, tell: Callable[[str], None])
         )
         async with _load(settled.api, up.load, stop):
             metrics = settled.pages["server"]
-            await _show(client, parts["serve"], metrics, stop=stop, seconds=seconds, tell=tell)
+            reviver = Reviver({name: parts[name] for name in said}, tell)
+
+            def look() -> None:
+                parts["serve"].check()
+                reviver.look()
+
+            await _show(client, look, metrics, stop=stop, seconds=seconds, tell=tell)
 
 
 async def _until_ready(
@@ -210,7 +218,7 @@ async def _load(url: str, rps: float, stop: asyncio.Event) -> AsyncIterator[None
 
 async def _show(
     client: httpx.AsyncClient,
-    child: Child,
+    look: Callable[[], None],
     metrics: str,
     *,
     stop: asyncio.Event,
@@ -232,10 +240,10 @@ async def _show(
     first = last = await _scrape(client, metrics)
     with screen or contextlib.nullcontext():
         while time.monotonic() < end and not stop.is_set():
-            child.check()
+            look()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), min(REFRESH_SECONDS, end - time.monotonic()))
-            child.check()
+            look()
             now = await _scrape(client, metrics)
             rows = live.figures(first, last, now)
             if screen:
