@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -15,6 +16,10 @@ class Plan(Section):
     slo: str = Field(
         "p95_wait=30s,attainment=0.95",
         description="Objective: the 95th percentile of the wait before a GPU starts the request, and the share of requests within it.",
+    )
+    language: Literal["en", "zh"] = Field(
+        "en",
+        description="Language of the report's page, Markdown and workbook: English or Chinese.",
     )
     sku: str = Field("aws-g6e-l40s", description="Row of the price table to plan with.")
     prices: Path | None = Field(

@@ -26,6 +26,7 @@ from planner import (
     document,
     outlook,
     previous,
+    profile,
     quality,
     rightsizing,
     sensitivity,
@@ -107,6 +108,7 @@ def make(  # noqa: PLR0913  (the history, the wishes, and what is known of both,
         month=month,
     )
     found |= {"sensitivity": swept, "calibration": held.block(), "quality": graded}
+    found["profile"] = profile.block(demand, settings.discount)
     found["rightsizing"] = rightsizing.block(frame, case, telemetry)
     if advice.option is not None:
         tell("looking at the coming month")

@@ -83,7 +83,7 @@ def send(
 
     if not targets:
         return []
-    files = {name: (out / name).read_bytes() for name in (report.JSON, report.HTML, report.MARKDOWN)}  # fmt: skip
+    files = {name: (out / name).read_bytes() for name in report.FILES}
     if focus is not None:
         files["focus.csv"] = focus.read_bytes()
     parcel = deliver.Parcel(deliver.name_of(document), files)

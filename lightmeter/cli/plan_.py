@@ -55,7 +55,7 @@ class _Plan(click.Group):
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder for plan.json, report.html and report.md.",
+    help="Folder for the report: plan.json, report.html, .md and .xlsx, options.csv and services.csv.",
 )
 @evidence_options
 @delivery_options
@@ -140,7 +140,7 @@ def make_plan(
         spent = spending((whole, frame), settings, prices.pick(table, settings.sku), telemetry)
         document |= spent.blocks
         status.update("writing the report")
-        report.write(document, out)
+        report.write(document, out, settings.language)
         write_focus(asked, spent)
     for note in document["generated_from"]["notes"]:
         click.echo(f"note: {note}", err=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightmeter.scaling.policies import ORACLE
-from lightmeter.simulate.svg import Frame, linear, logarithmic, rooted, ticks
+from lightmeter.svg import Frame, linear, logarithmic, rooted, ticks
 
 
 DAY_HOURS = 24.0

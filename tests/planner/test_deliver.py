@@ -22,7 +22,7 @@ from lightmeter.cli.deliver import check_over, settled_month
 from lightmeter.cli.plan_ import command
 from lightmeter.configuration import variable
 from lightmeter.errors import PlanError, ServerError, StoreError
-from planner import deliver
+from planner import deliver, report
 from planner.deliver import Parcel
 from support import rows
 from support.cli import inside
@@ -149,7 +149,7 @@ def test_command(tmp_path: Path, hook: Any, capsys: pytest.CaptureFixture[str]) 
     assert "has this report already" in said
     assert "was told of this report already" in said
     assert first == {path.name: path.read_bytes() for path in (tmp_path / "to" / "2026-10").iterdir()}  # fmt: skip
-    assert {"plan.json", "report.html", "report.md", "focus.csv", "manifest.json"} == first.keys()
+    assert {*report.FILES, "focus.csv", "manifest.json"} == first.keys()
     ((_, body),) = hook.heard
     plan, said_to_hook = json.loads(first["plan.json"]), json.loads(body)
     assert ("2026-10", plan["actual"]["cost"]) == (said_to_hook["month"], said_to_hook["actual"]["cost"])  # fmt: skip

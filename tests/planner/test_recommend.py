@@ -16,6 +16,7 @@ from planner import options as ways
 from planner.certainty import Draws
 from planner.options import Option, OptionKind
 from planner.recommend import Recommendation, recommend
+from planner.report.language import Language
 from support import plans
 from support.plans import demand_of, draws_of, terms
 from support.rows import DAY, every, row
@@ -38,8 +39,10 @@ def priced(kind: OptionKind, hours: float | Floats, *, meets: bool = True) -> Op
 
 
 def advise(*options: Option, days: float = 10.0) -> Recommendation:
-    """Recommend among the options."""
-    return recommend(options, ten_days(), terms(), demand_of(every(HOUR, 240), days=days))
+    """Recommend among the options; whatever is said can be said in Chinese."""
+    found = recommend(options, ten_days(), terms(), demand_of(every(HOUR, 240), days=days))
+    assert Language("zh").knows(found.reason)
+    return found
 
 
 def test_cheapest() -> None:

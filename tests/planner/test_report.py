@@ -71,11 +71,11 @@ def written(tmp_path: Path, document: dict[str, Any]) -> tuple[str, str]:
 
 
 def test_files(tmp_path: Path) -> None:
-    """A report is three files, in a folder that is made for it; plan.json is the document."""
+    """A report is a few files, in a folder that is made for it; plan.json is the document."""
     document = plans.document(usage())
     report.write(document, tmp_path / "new" / "folder")
 
-    assert ["plan.json", "report.html", "report.md"] == sorted(
+    assert sorted(report.FILES) == sorted(
         path.name for path in (tmp_path / "new" / "folder").iterdir()
     )
     text = (tmp_path / "new" / "folder" / "plan.json").read_text()
@@ -115,7 +115,7 @@ def test_says(tmp_path: Path) -> None:
         for option in document["options"]:
             assert f"{option['monthly_cost']:,.2f}" in found
         for flip in document["recommendation"]["flips_when"]:
-            assert flip["what"] in found
+            assert f"{flip['at']:.4g}" in found
 
 
 def test_chart(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_chart(tmp_path: Path) -> None:
     chart = text[text.index("<svg") : text.index("</svg>")]
 
     for option in document["options"]:
-        assert f"{option['monthly_cost']:,.0f} · {option['gpus']} GPU" in chart
+        assert f"{option['monthly_cost']:,.2f} · {option['gpus']} GPU" in chart
 
 
 def test_hostile_name_in_page(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lightmeter import svg
 from lightmeter.errors import ScaleError
 from lightmeter.scaling.state import Settings
-from lightmeter.simulate import curves, generate, page, search, svg
+from lightmeter.simulate import curves, generate, page, search
 from lightmeter.simulate.demand import Demand
 from lightmeter.simulate.rows import moment
 from lightmeter.simulate.score import Score

@@ -31,6 +31,13 @@ def logarithmic(low: float, high: float) -> Scale:
     return lambda value: math.log(max(value, low) / low) / span
 
 
+def decades(low: float, high: float) -> list[float]:
+    """Round numbers (1, 2, 5 and so on) from ``low``, which is more than 0, to ``high``."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    found = [step * 10.0**power for power in range(first, last + 1) for step in (1, 2, 5)]
+    return [value for value in found if low <= value <= high]
+
+
 def ticks(high: float, count: int = 4) -> list[float]:
     """Round numbers from 0 to ``high`` or a little below."""
     if high <= 0:
@@ -98,12 +105,25 @@ class Frame:
         x, y = self.place(*point)
         self.parts.append(f'<circle class="dot {kind}" cx="{x:.1f}" cy="{y:.1f}" r="5"><title>{escape(words)}</title></circle>')  # fmt: skip
 
-    def rule(self, x: float, words: str) -> None:
-        """Draw a line upwards at a value, and say what it is."""
+    def box(self, corners: tuple[float, float, float, float], kind: str, words: str = "") -> None:
+        """Fill a rectangle between two points, (x, y, x, y); it says ``words`` when it is pointed at."""
+        (x, y), (right, top) = self.place(*corners[:2]), self.place(*corners[2:])
+        said = f"<title>{escape(words)}</title>" if words else ""
+        self.parts.append(f'<rect class="{kind}" x="{min(x, right):.1f}" y="{min(y, top):.1f}" width="{abs(right - x):.1f}" height="{abs(y - top):.1f}">{said}</rect>')  # fmt: skip
+
+    def level(self, y: float, words: str) -> None:
+        """Draw a line across at a value, and say what it is."""
+        _, at = self.place(0, y)
+        left, right = self.margin[3], self.size[0] - self.margin[1]
+        self.parts.append(f'<line class="rule" x1="{left:.1f}" x2="{right:.1f}" y1="{at:.1f}" y2="{at:.1f}"/>')  # fmt: skip
+        self.text((left + 6, at - 5), words)
+
+    def rule(self, x: float, words: str, *, high: bool = False) -> None:
+        """Draw a line upwards at a value, and say what it is, at its foot or at its ``high`` end."""
         at, _ = self.place(x, 0)
         top, bottom = self.margin[0], self.size[1] - self.margin[2]
         self.parts.append(f'<line class="rule" x1="{at:.1f}" x2="{at:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"/>')  # fmt: skip
-        self.text((at + 6, bottom - 8), words)
+        self.text((at + 6, top + 10 if high else bottom - 8), words)
 
     def text(self, at: tuple[float, float], words: str, *, anchor: str = "start", kind: str = "") -> None:  # fmt: skip
         """Write at a place in user units."""

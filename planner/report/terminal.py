@@ -1,79 +1,10 @@
-"""plan.json as something to read: a page, a Markdown file, a table for the terminal."""
+"""The table of options and the advice, for a terminal."""
 
 from __future__ import annotations
 
-import html
-import json
-import os
-from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from lightmeter.errors import PlanError, explain
-from lightmeter.units import counted, show_bytes, show_duration, show_ratio
-from planner import chart
-
-
-JSON, HTML, MARKDOWN = "plan.json", "report.html", "report.md"
-MOST_SERVICES = 30
-"""Services listed in the report; plan.json has them all."""
-
-
-def write(document: dict[str, Any], out: Path) -> None:
-    """Write plan.json, report.html and report.md into a folder.
-
-    Raises:
-        PlanError: the folder cannot be written.
-    """
-    files = {
-        JSON: json.dumps(document, indent=2, ensure_ascii=False) + "\n",
-        HTML: _render(HTML, document, chart=chart.costs(document)),
-        MARKDOWN: _render(MARKDOWN, document, chart=""),
-    }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            partial = out / f".{name}.{os.getpid()}"
-            partial.write_text(content, encoding="utf-8")
-            partial.replace(out / name)
-    except OSError as error:
-        raise PlanError(
-            f"report folder {str(out)!r} {explain(error)}; name another with --out"
-        ) from error
-
-
-def _render(name: str, document: dict[str, Any], *, chart: str) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("planner", "templates"),
-        autoescape=jinja2.select_autoescape(["html.j2"]),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        duration=show_duration,
-        counted=counted,
-        ratio=show_ratio,
-        size=show_bytes,
-        money=_money,
-        cell=_cell,
-    )
-    return environment.get_template(f"{name}.j2").render(
-        plan=document, chart=chart, most=MOST_SERVICES
-    )
-
-
-def _money(amount: float) -> str:
-    return f"{amount:,.2f}"
-
-
-_MARKDOWN = str.maketrans({"|": "&#124;", "\\": "&#92;", "`": "&#96;", "*": "&#42;", "_": "&#95;"})
-
-
-def _cell(text: object) -> str:
-    """Keep a name from breaking a Markdown table, or from being markup."""
-    return " ".join(html.escape(str(text), quote=False).split()).translate(_MARKDOWN)
+from lightmeter.units import counted, show_duration, show_ratio
 
 
 _HEAD = (
