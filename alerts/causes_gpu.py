@@ -37,9 +37,9 @@ def _down() -> Alert:
         severity=Severity.PAGE,
         expr=f"{series(catalog.GPU_UP, reason=broken)} == 0",
         hold="1m",
-        summary="GPU {{ $labels.gpu }} ({{ $labels.UUID }}) does not answer: {{ $labels.reason }}.",
+        summary="{{ if $labels.gpu }}GPU {{ $labels.gpu }} ({{ $labels.UUID }}) does not answer{{ else }}No GPU of {{ $labels.instance }} answers{{ end }}: {{ $labels.reason }}.",
         meaning="Lost: the device fell off the bus and takes a reset or a reboot. Hung: calls of the driver do not return; what ran there will not end. No permission, or no driver: the exporter cannot see, the GPU may be well.",
-        first="Lost or hung: drain the node and reset the GPU (`nvidia-smi -r`), or reboot. No permission or no driver: see what changed in the exporter's container.",
+        first="Lost or hung: drain the node and reset the GPU (`nvidia-smi -r`), or reboot. No permission or no driver: see what changed in the exporter's container. On a machine that has no GPU this is as it should be; run no exporter there, or silence this alert for it.",
         panel=catalog.GPU_HEALTH,
         labels={"component": "gpu", "cause": "gpu"},
         trials=(Trial(
@@ -47,7 +47,12 @@ def _down() -> Alert:
             calm={ours(catalog.GPU_UP, reason=GpuState.STARTING): "1x5 0x30"},
             fires="10m", over="20m", labels=GPU | {"reason": GpuState.LOST},
             says="GPU 0 (GPU-1) does not answer: lost.",
-        ),),
+        ), Trial(
+            bad={series(catalog.GPU_UP, **NODE, reason=GpuState.DRIVER_MISSING): "0x10 stale"},
+            calm={series(catalog.GPU_UP, **NODE, reason=GpuState.STARTING): "0x20"},
+            fires="2m", over="20m", labels=NODE | {"reason": GpuState.DRIVER_MISSING},
+            says="No GPU of node1:9400 answers: driver_missing.",
+        )),
     )  # fmt: skip
 
 
