@@ -14,7 +14,7 @@ _BATCH = 1000
 _JOULES_PER_WH = 3600
 _NO_PRICE = "No price set (serve.gpu_hour_price)"
 _NO_METER = "No energy counter (serve.exporter_url)"
-_NO_GPU = "No exporter"
+_NO_GPU = "No GPU is seen"
 
 
 def dashboard() -> Dashboard:

@@ -13,7 +13,7 @@ _PEAK = "60s"
 """The exporter's default window."""
 _GPU = "instance, gpu, UUID"
 _LEGEND = "{{instance}} GPU {{gpu}}"
-_EMPTY = "No exporter"
+_EMPTY = "No GPU is seen"
 _UP = (("1", "answers", "green"), ("0", "down", "red"))
 USED, FREE, RESERVED = (pick(field) for field in (Dcgm.FB_USED, Dcgm.FB_FREE, Dcgm.FB_RESERVED))
 

@@ -79,7 +79,7 @@ def _now() -> tuple[Panel, ...]:
               shows="Worker processes that are ready or busy.",
               normal="As many as were started.",
               act="None: read the server's log; a model may be loading (Cold starts)."),
-        _stat(25, "GPUs seen", "count:GPUs", f"count(count by (instance, UUID) ({pick(Dcgm.GPU_TEMP)}))", empty="No exporter",
+        _stat(25, "GPUs seen", "count:GPUs", f"count(count by (instance, UUID) ({pick(Dcgm.GPU_TEMP)}))", empty="No GPU is seen",
               shows="GPUs on the pages of all exporters, ours or NVIDIA's.",
               normal="As many as there are.",
               act="Fewer: open GPU fleet and see which one does not answer, and why."),

@@ -72,7 +72,7 @@ def board(boards: Boards) -> dict[str, Any]:
         "description": "Pictures, the time they take, the GPUs that make them, whether they are any good, what they cost, and what is wrong.",
         "panels": panels,
         "templating": {"list": _variables(boards)},
-        "time": {"from": "now-15m", "to": "now"},
+        "time": {"from": "now-5m", "to": "now"},
         "refresh": "10s",
         **{key: overview[key] for key in kept},
     }

@@ -304,6 +304,7 @@ def test_one_line_alone(reader: Reader) -> None:
 VALUES = [
     (0.1234, "percentunit", "12.3 %"), (0.0421, "s", "42.1 ms"), (95, "s", "1.58 mins"), (4096, "bytes", "4 KiB"),
     (1980e6, "hertz", "1.98 GHz"), (300, "watt", "300 W"), (38, "celsius", "38 °C"), (2, "count:workers", "2 workers"),
+    (1, "count:workers", "1 worker"), (1, "count:replicas", "1 replica"), (1, "suffix: batches/s", "1 batches/s"), (0, "count:GPUs", "0 GPUs"),
     (3.5, "suffix: img/s", "3.5 img/s"), (1500, "reqps", "1.5 K req/s"), (12.3, "currency:¥", "¥12.3"), (1234, "none", "1,234"),
     (0, "s", "0 s"), (None, "s", "\N{EN DASH}"), (5, "nonsense", "5 nonsense"),
 ]  # fmt: skip
@@ -316,6 +317,15 @@ def test_units(reader: Reader) -> None:
     shown = reader.page.evaluate("async (rows) => { const { show } = await import('/live/units.js'); return rows.map(([value, unit]) => show(value, unit)); }", [row[:2] for row in VALUES])  # fmt: skip
 
     assert [row[2] for row in VALUES] == shown
+
+
+def test_bars_are_told_apart(reader: Reader) -> None:
+    """Words that all names begin with are left out, so that the ones that differ are not cut off."""
+    reader.page.goto("/")
+    made = reader.page.evaluate("""async () => { const { apart } = await import('/live/plain.js');
+        return [apart(['http://a:1 lag', 'http://a:1 age']), apart(['a lag', 'b lag']), apart(['a', 'a b']), apart(['a b']), apart([])]; }""")  # fmt: skip
+
+    assert [["lag", "age"], ["a lag", "b lag"], ["a", "a b"], ["a b"], []] == made
 
 
 def test_choices_in_queries(reader: Reader) -> None:
@@ -349,6 +359,11 @@ def test_nothing_to_show(browser: Browser) -> None:
 
         assert CONSTANT == {panel["title"] for panel in panels if not panel["empty"]}
         assert all("Nothing sends" in panel["words"] for panel in panels if panel["empty"] and panel["title"] not in EMPTY)  # fmt: skip
+        assert [] == [
+            panel
+            for panel in panels
+            if "NVIDIA GPU" in panel["words"] and not panel["words"].startswith("No GPU is seen")
+        ]
         assert [] == reader.complaints
         reader.context.close()
 

@@ -216,7 +216,7 @@ export class Board {
   }
 }
 
-const advice = (given) => (given.from === "lightmeter-fleet" || /GPU/.test(given.title) ? "The exporter (`lightmeter export`) would; without a GPU, `lightmeter export --demo` shows what it looks like." : "");
+const advice = (given) => (given.from === "lightmeter-fleet" || /GPU/.test(given.title + given.fieldConfig?.defaults?.noValue) ? "The exporter (`lightmeter export`) does where there is an NVIDIA GPU; `lightmeter export --demo` shows what it looks like." : "");
 
 function heading(row) {
   const text = row.description ? [make("p", { className: "quiet", textContent: row.description })] : [];

@@ -50,15 +50,25 @@ function spark(values, tint, least) {
   return [picture];
 }
 
+// Names without the words that all of them begin with, so that what tells them apart is not cut off.
+export function apart(names) {
+  const words = names.map((one) => one.split(" "));
+  const same = (place) => words.every((each) => each.length > place + 1 && each[place] === words[0][place]);
+  let begin = 0;
+  while (names.length > 1 && same(begin)) begin += 1;
+  return words.map((each) => each.slice(begin).join(" "));
+}
+
 export function bars(box, panel, series) {
+  const names = apart(series.map((one) => one.name));
   const defaults = panel.fieldConfig.defaults;
   const most = defaults.max ?? Math.max(...series.map((one) => one.value).filter(Number.isFinite), 0);
-  box.replaceChildren(make("ul", { className: "bars" }, ...series.map((one) => {
+  box.replaceChildren(make("ul", { className: "bars" }, ...series.map((one, place) => {
     const fill = make("i");
     fill.style.width = `${one.value === Infinity ? 100 : most > 0 ? Math.min(100, Math.max(0.5, (100 * one.value) / most)) : 0}%`;
     fill.style.background = colour(judged(one.value, defaults.thresholds.steps));
     if (judged(one.value, defaults.thresholds.steps) === "text") fill.style.background = line(0);
-    return make("li", {}, make("span", { textContent: one.name }), make("div", { className: "bar" }, fill), make("b", { textContent: show(one.value, defaults.unit, defaults.decimals ?? null) }));
+    return make("li", {}, make("span", { textContent: names[place], title: one.name }), make("div", { className: "bar" }, fill), make("b", { textContent: show(one.value, defaults.unit, defaults.decimals ?? null) }));
   })));
 }
 

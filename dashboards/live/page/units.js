@@ -35,6 +35,9 @@ function duration(value, unit, decimals) {
   return total ? scaled(total, TIMES, decimals, "") : `0 ${unit === "m" ? "min" : unit}`;
 }
 
+// What "workers" are where there is one; words with another plural, and rates, stay.
+const one = (word) => (/(ches|ies|ss|\/s)$/.test(word) ? word : word.replace(/s$/, ""));
+
 export function show(value, unit = "none", decimals = null) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
@@ -52,7 +55,7 @@ export function show(value, unit = "none", decimals = null) {
   if (unit === "bool") return value ? "True" : "False";
   if (form === "suffix") return `${number(value, decimals)}${word}`;
   if (form === "prefix") return `${word}${number(value, decimals)}`;
-  if (form === "count") return `${scaled(value, SHORT, decimals, "")} ${word}`;
+  if (form === "count") return `${scaled(value, SHORT, decimals, "")} ${value === 1 ? one(word) : word}`;
   if (form === "si") return scaled(value, SI, decimals, word);
   if (form === "currency") return `${word}${scaled(value, SHORT, decimals, "", "")}`;
   if (unit.startsWith("currency")) return `${MONEY[unit.slice(8)] ?? unit.slice(8)}${scaled(value, SHORT, decimals, "", "")}`;
