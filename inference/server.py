@@ -14,7 +14,7 @@ from pathlib import Path
 import uvicorn
 from prometheus_client import CollectorRegistry
 
-from inference import connections, energy, zimage
+from inference import energy, zimage
 from inference.app import create_app, problem_of_job
 from inference.aside import keep_up
 from inference.jobs import Jobs
@@ -22,7 +22,7 @@ from inference.parts import Parts
 from inference.scrapes import serving
 from inference.service import ImageService
 from inference.setup import FULL, STILL, TINY
-from lightmeter import bodies
+from lightmeter import bodies, connections
 from lightmeter.errors import ModelError, port_error
 from lightmeter.settings import Serve
 from lightmeter.units import counted, url

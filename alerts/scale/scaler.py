@@ -41,7 +41,7 @@ PATIENCE_SECONDS = 120.0
 
 
 WAKE_SECONDS = 1.0
-"""Between two decisions for who wakes, unless the first wanted nobody."""
+"""Between two decisions for who wakes, unless only the second has somebody who waits."""
 
 
 class Watcher(Protocol):
@@ -89,7 +89,7 @@ class Scaler:
         self._jumps = Jumps(self.clock, self._steady)
         self._begins = False
         self._heard = self._steady()
-        self._woken: tuple[float, dict[str, Any] | None] = 0.0, None
+        self._woken: tuple[float, bool, dict[str, Any] | None] = 0.0, False, None
         self._last: Look | None = None
         self._wake = threading.Event()
         self.cold_start = self.settings.cold_start
@@ -119,14 +119,15 @@ class Scaler:
         """
         with self._lock:
             self._told = Told(self._steady(), readings)
-        at, record = self._woken
-        if record and record["to"] and 0 <= self._steady() - at < WAKE_SECONDS:
+        somebody = bool(readings.get("in_flight"))
+        at, before, record = self._woken
+        if record and before >= somebody and 0 <= self._steady() - at < WAKE_SECONDS:
             return record
         last = self._last
         if last is None or last.fleet is None:
             self.look()
         record = self.decide()
-        self._woken = self._steady(), record
+        self._woken = self._steady(), somebody, record
         return record
 
     def remaining(self) -> float | None:

@@ -27,6 +27,7 @@ from alerts.scale.scaler import PATIENCE_SECONDS, Scaler
 from alerts.scale.starts import Starts
 from alerts.scale.watch import Latest, Several
 from alerts.webhook import Webhook
+from lightmeter import connections
 from lightmeter.errors import SettingError, explain, port_error
 from lightmeter.scaling.state import Settings
 from lightmeter.settings_scale import Scale
@@ -42,6 +43,7 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
         PortError: the address is taken. ServerError: there is no Prometheus at the start.
     """
     _need_token(settings)
+    connections.allow_many()
     registry, folder = CollectorRegistry(), settings.data / "scale"
     trust = believe(httpx.create_ssl_context(trust_env=False), settings.ca_file, "scale.ca_file")
     target = targets.parse(settings.target, _secret(settings.secret_file), trust)
@@ -70,7 +72,7 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
     webhook = Webhook(scaler, bounds=bounds, token_file=settings.token_file, registry=registry, clock=steady, certificates=settings.client_ca_file is not None)  # fmt: skip
     app = create_app(scaler, webhook, registry, time.time)
     secured = (lambda *_: certificates.context()) if certificates else None
-    server = _Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="off", ws="none", http=tls.Protocol, ssl_context_factory=secured))  # fmt: skip
+    server = _Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="off", ws="none", http=tls.Protocol, timeout_keep_alive=connections.KEEP_SECONDS, ssl_context_factory=secured))  # fmt: skip
     with (
         _keda(settings, latest, target.name, tell),
         _listen(settings.host, settings.port) as sock,
@@ -167,8 +169,7 @@ def _listen(host: str, port: int, option: str = "--port") -> socket.socket:
         sock = socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         raise port_error(host, port, option, error) from error
-    # asyncio sets it on sockets of its own making only; without it each answer waits 40 ms
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connections.set_options(sock)
     return sock
 
 

@@ -8,9 +8,8 @@ import ssl
 from pathlib import Path
 from typing import NamedTuple
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
 from alerts.webhook import VERIFIED
+from lightmeter.connections import Attentive
 from lightmeter.errors import SettingError, explain
 from lightmeter.settings_scale import Scale
 
@@ -102,8 +101,8 @@ class Files:
         return made
 
 
-class Protocol(H11Protocol):
-    """Uvicorn's, and a request knows whether its sender showed a certificate that was verified."""
+class Protocol(Attentive):
+    """Waits for no slow head, and a request knows whether its sender showed a certificate that was verified."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it as well
         """Begin a connection, after the handshake."""

@@ -17,6 +17,8 @@ LINGER_SECONDS = 60.0
 """So long somebody who waited counts as one in flight, though nobody has seen him since: demand may
 come and go between two scrapes."""
 NAMES = ("in_flight", "queued", "rate_short", "rate_long", "active_users")
+MOST = 1e12
+"""What is greater is taken for this."""
 _EXAMPLE = '{"in_flight": 1, "queued": 1, "rate_short": 0.01, "rate_long": 0.001}'
 
 
@@ -44,7 +46,7 @@ def parse(body: bytes) -> dict[str, float]:
             raise WebhookError(f"{name[:40]!r} is no reading; send some of {', '.join(NAMES)}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:  # fmt: skip
             raise WebhookError(f"{name} is {str(value)[:40]!r}; it must be a number from 0 on")
-    return {name: min(float(value), 1e12) for name, value in said.items()}
+    return {name: float(min(value, MOST)) for name, value in said.items()}
 
 
 def merged(seen: Observations, told: Told, now: float, *, alone: bool) -> Observations:
@@ -65,6 +67,11 @@ def merged(seen: Observations, told: Told, now: float, *, alone: bool) -> Observ
             values[name], ages[name] = value, age
         elif known is not None and known_age >= age:
             values[name] = max(known, value)
+    if alone and told.readings.get("in_flight"):
+        for name in ("queued", "rate_short", "rate_long"):  # nothing is there to be let go by a 0
+            known, known_age = getattr(seen, name), seen.ages.get(name, 0.0)
+            if name not in values and (known is None or known_age > LINGER_SECONDS):
+                values[name], ages[name] = known or 0.0, age
     waiting = values.get("in_flight", seen.in_flight)
     if told.readings.get("in_flight") and waiting is not None:
         values["in_flight"] = max(1.0, waiting)

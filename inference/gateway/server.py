@@ -15,7 +15,6 @@ from typing import Self
 import uvicorn
 from prometheus_client import CollectorRegistry
 
-from inference import connections
 from inference.aside import keep_up
 from inference.gateway import upstreams
 from inference.gateway.app import create_app
@@ -27,7 +26,7 @@ from inference.gateway.waking import Waker
 from inference.keys import Keys
 from inference.scrapes import serving
 from inference.server import listen
-from lightmeter import bodies
+from lightmeter import bodies, connections
 from lightmeter.errors import SettingError, explain
 from lightmeter.settings_gateway import Gateway
 from lightmeter.trust import believe

@@ -17,7 +17,8 @@ import psutil
 import pytest
 import uvicorn
 
-from inference import connections, scrapes
+from inference import scrapes
+from lightmeter import connections
 from lightmeter.catalog import WORKERS
 from support.cli import python
 from support.server import Server
@@ -126,7 +127,7 @@ def test_pipelined(address: tuple[str, int]) -> None:
 def test_files() -> None:
     """A server may have as many connections as its hard limit of open files allows."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    code = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, {hard})); from inference import connections; connections.allow_many(); print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"  # fmt: skip
+    code = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, {hard})); from lightmeter import connections; connections.allow_many(); print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"  # fmt: skip
 
     assert min(hard, connections.MOST_FILES) == int(python(code).out)
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
 from alerts.scale import targets
 from alerts.scale.observe import Prometheus
-from alerts.scale.tls import Files
+from alerts.scale.tls import Files, Protocol
 from alerts.webhook import PATH
-from lightmeter import catalog
+from lightmeter import catalog, connections
 from lightmeter.catalog import Term
 from lightmeter.errors import ServerError, SettingError, TargetError
 from lightmeter.trust import believe
@@ -137,6 +141,25 @@ def waking(url: str, *more: str) -> str:
         answer = gateway.post()
     assert 503 == answer.status_code
     return answer.text
+
+
+async def nobody(scope: Any, receive: Any, send: Any) -> None:
+    """Answer nothing."""
+    del scope, receive, send
+
+
+def test_slow_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection on which no request comes is closed, so that none can take all of the scaler's."""
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+    server = uvicorn.Server(uvicorn.Config(nobody, http=Protocol, lifespan="off", log_config=None))
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
+        thread.start()
+        with socket.create_connection(sock.getsockname(), timeout=20) as client:
+            client.sendall(b"POST /v1/al")
+            assert b"" == client.recv(100)
+        server.should_exit = True
+        thread.join()
 
 
 def test_no_authority(tmp_path: Path) -> None:

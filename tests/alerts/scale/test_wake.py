@@ -189,6 +189,24 @@ def test_demand() -> None:
     assert not any("gateway" in text for text in plain.values())
 
 
+def test_enough(tmp_path: Path) -> None:
+    """That one waits is enough where nothing stands, with Prometheus away; beside replicas it is not."""
+    record = scaler(tmp_path / "none", [BLIND]).wake({"in_flight": 1.0})
+    two = scaler(tmp_path / "two", [BLIND], target=Remembered("x", 2)).wake({"in_flight": 1.0})
+
+    assert record
+    assert two
+    assert (1, Term.WAKE) == (record["to"], record["chosen_term"])
+    assert (2, Term.STALE) == (two["to"], two["chosen_term"])
+
+
+def test_many_digits(tmp_path: Path) -> None:
+    """A number of hundreds of digits is a number."""
+    answer = wake(scaler(tmp_path, [CALM]), b'{"in_flight": 1' + b"0" * 400 + b"}")
+
+    assert (200, 1) == (answer.status_code, answer.json()["decision"]["to"])
+
+
 def test_many_wakes(tmp_path: Path) -> None:
     """Whoever posts without end gets the same answer, fills no disk, and is heard again a second later."""
     clock = Clock(1_700_000_000.0)
