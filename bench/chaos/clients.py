@@ -33,6 +33,9 @@ class Answer:
     id: str = ""
 
 
+GONE = "404 gone with its server"
+
+
 class Load:
     """Clients of each kind in a loop of their own, in a thread; each asks, waits a little, and asks again."""
 
@@ -122,7 +125,7 @@ async def _job(client: httpx.AsyncClient, body: dict[str, Any], _: random.Random
         await asyncio.sleep(0.2)
         seen = await client.get(f"{JOBS}/{taken.json()['id']}")
         if seen.status_code == httpx.codes.NOT_FOUND:
-            return "404 gone with its server", ""
+            return GONE, ""
         said: dict[str, Any] = seen.json() if seen.is_success else {"status": ""}
         if said["status"] == "succeeded":
             return seen.status_code, str(said["result"]["id"])

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,8 @@ class Fault:
     """Alerts that may fire beside it."""
     needs: str = ""
     """What the machine has to permit."""
+    kills: bool = False
+    """Whether it ends a program that clients are connected to, or that has their jobs."""
     hold: float = 2.0
     """Seconds until it is undone, where no alert is owed."""
 
@@ -90,6 +93,18 @@ def _signal(pid: int, number: int) -> None:
         return
 
 
+def _frozen(name: str) -> Callable[[Stack, random.Random], tuple[str, Done]]:
+    """Stop a program that keeps its connections: it hears everything and says nothing."""
+
+    def strike(stack: Stack, chance: random.Random) -> tuple[str, Done]:
+        chosen = chance.choice(SERVERS) if name == "server" else name
+        pid = stack.parts[chosen].pid
+        _signal(pid, signal.SIGSTOP)
+        return chosen, lambda: _signal(pid, signal.SIGCONT)
+
+    return strike
+
+
 def _sampler(stack: Stack, chance: random.Random) -> tuple[str, Done]:
     found = stack.parts["exporter"].children()
     if found:
@@ -115,6 +130,15 @@ def _fill(stack: Stack, _: random.Random) -> tuple[str, Done]:
             if error.errno != errno.ENOSPC:
                 raise
     return f"{DISK_MIB} MiB of r1", ballast.unlink
+
+
+def _fill_and_kill(stack: Stack, chance: random.Random) -> tuple[str, Done]:
+    """Kill a server whose disk is full, and have it start there, as its supervisor would."""
+    said, empty = _fill(stack, chance)
+    time.sleep(1)
+    stack.parts["r1"].kill()
+    stack.parts["r1"].start()
+    return said, empty
 
 
 def _pour(file: int, size: int) -> None:
@@ -164,18 +188,29 @@ def _back(clock: Path) -> None:
 
 
 FAULTS = (
-    Fault("server killed", _killed("server"), may=(MISSING, *BURN)),
-    Fault("server down until it pages", _killed("server"), must=MISSING, may=BURN),
+    Fault("server killed", _killed("server"), kills=True, may=(MISSING, *BURN)),
+    Fault("server down until it pages", _killed("server"), kills=True, must=MISSING, may=BURN),
     Fault("worker killed", _kill_worker, may=BURN),
     Fault("worker stopped, 1 s", _stop_worker, may=BURN, hold=1.0),
     Fault("worker stopped, 12 s", _stop_worker, may=BURN, hold=12.0),
-    Fault("gateway killed", _killed("gateway"), may=(MISSING, *BURN)),
+    Fault("server stopped, 20 s", _frozen("server"), may=(MISSING, *BURN), hold=20.0),
+    Fault("scaler stopped, 10 s", _frozen("scaler"), hold=10.0),
+    Fault("gateway stopped, 5 s", _frozen("gateway"), may=(MISSING, *BURN), hold=5.0),
+    Fault("gateway killed", _killed("gateway"), kills=True, may=(MISSING, *BURN)),
     Fault("scaler killed", _killed("scaler")),
     Fault("sampler killed", _sampler, may=(GPU_DOWN,)),
     Fault("exporter down until it pages", _killed("exporter"), must=EXPORTER_DEAD, may=(GPU_DOWN,)),
     Fault("GPU hangs until it pages", _hang, must=GPU_DOWN, may=("LightmeterExporterStale",)),
     Fault("Prometheus restarted", _killed("prometheus"), may=(MISSING, *BURN)),
     Fault("disk full", _fill, needs="disk", may=BURN, hold=8.0),
+    Fault(
+        "killed on a full disk",
+        _fill_and_kill,
+        kills=True,
+        needs="disk",
+        may=(MISSING, *BURN),
+        hold=8.0,
+    ),
     Fault("a third of the packets lost", _lose, needs="namespace", may=(MISSING, *BURN), hold=10.0),
     Fault("cable pulled", _cut, needs="namespace", may=(MISSING, *BURN), hold=10.0),
     Fault("clock set by hours", _jump, needs="clock", may=BURN, hold=8.0),

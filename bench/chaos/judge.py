@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from bench.chaos.clients import GONE, Answer
+
 
 SETTLE_SECONDS = 60.0
 """What a process may take for itself after its start: caches, threads, pools of connections."""
@@ -103,6 +105,8 @@ class Struck:
     over: float = 0.0
     """When all that it set off was over."""
     broken: list[str] = field(default_factory=list)
+    kills: bool = False
+    """Whether it ends a program that clients are connected to, or that has their jobs."""
 
     @property
     def recovery(self) -> float | None:
@@ -133,6 +137,30 @@ def lost(answered: Collection[str], rows: Iterable[tuple[str, str]]) -> list[str
         *([f"{len(twice)} requests are in the history more than once: {twice[:3]}"] if twice else []),
         *([f"{len(given_twice)} ids were given to two requests: {given_twice[:3]}"] if given_twice else []),
     ]  # fmt: skip
+
+
+HONEST = {200, 429, 502, 503, 504, "left", "job failed", "stream ended with error"}
+"""What a client may be told while something breaks: a picture, to come again, that it failed."""
+CUT = {"ConnectError", "ConnectTimeout", "ReadError", "RemoteProtocolError", "WriteError"}
+"""How a connection ends whose other end is killed."""
+
+
+def odd(answers: Iterable[Answer], struck: Sequence[Struck], after: float) -> list[str]:
+    """Name the answers that nobody should get, whatever breaks.
+
+    A connection may be cut, and a job be gone with its server, while a fault that kills is at hand, and
+    ``after`` seconds beyond.
+    """
+    killed = [one for one in struck if one.kills]
+    found: Counter[str] = Counter()
+    for one in answers:
+        near = any(
+            fault.began <= one.ended and one.sent <= (fault.over or one.sent) + after
+            for fault in killed
+        )
+        if one.status not in HONEST and not (near and (one.status in CUT or one.status == GONE)):
+            found[f"{one.kind} {one.status}"] += 1
+    return [f"{count} times a client got {what}" for what, count in sorted(found.items())]
 
 
 def uncalled(firings: Iterable[Firing], allowed: Mapping[str, Collection[str]], struck: Sequence[Struck], after: float) -> list[str]:  # fmt: skip

@@ -87,7 +87,7 @@ class Session:
     def _strike(self, fault: Fault) -> Struck:
         began = time.monotonic()
         target, undo = fault.strike(self._stack, self._chance)
-        one = Struck(fault.name, target, began)
+        one = Struck(fault.name, target, began, kills=fault.kills)
         try:
             if not fault.must:
                 time.sleep(fault.hold)
@@ -137,6 +137,7 @@ class Session:
         broken = [
             *(f"{one.fault} ({one.target}): {text}" for one in self._struck for text in one.broken),
             *judge.lost(self._load.ids, rows),
+            *judge.odd(self._load.answers, self._struck, GRACE_SECONDS),
             *judge.uncalled(self._alerts.history, allowed, self._struck, AFTER_SECONDS),
             *([] if quiet else [f"{one.name} of {one.who} fires to the end" for one in still]),
             *(one.broken for one in trends if one.broken),

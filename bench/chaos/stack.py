@@ -163,7 +163,7 @@ def _server(one: Stack, name: str, model: str, net: Net | None) -> None:
     _add(
         one, name, "serve", "--model", model, "--service", f"pool-{name}", "--replica", name, "--threads", "1",
         "--host", host, "--port", str(port), "--metrics-port", str(metrics), "--data", str(one.folder / name),
-        "--admin-key-file", str(one.folder / "key"), "--seal-rows", "200", "--silence", "5",
+        "--admin-key-file", str(one.folder / "key"), "--seal-rows", "200", "--silence", "5", "--max-steps", "100",
         before=before, variables=_faked(one),
     )  # fmt: skip
 

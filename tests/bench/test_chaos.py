@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT))
 
 from bench.chaos import judge, monitoring, parts  # noqa: E402  (bench is in no package)
 from bench.chaos.__main__ import arguments  # noqa: E402  (bench is in no package)
+from bench.chaos.clients import GONE, Answer  # noqa: E402  (bench is in no package)
 from bench.chaos.judge import MIB, Firing, Sample, Struck, Trend, trend  # noqa: E402
 
 
@@ -96,6 +97,32 @@ def test_uncalled(name: str, began: float, called: bool) -> None:  # noqa: FBT00
     """An alert is explained by a fault that may set it off, while that lasts and a while after."""
     found = judge.uncalled([Firing(name, "r1", began, None)], {"cable pulled": {"A"}}, STRUCK, 30.0)
     assert called == (found == [])
+
+
+def answer(status: int | str, sent: float = 105.0) -> Answer:
+    return Answer("job", sent, sent + 1, status)
+
+
+@pytest.mark.parametrize(("status", "kills", "said"), [
+    (200, False, []), (503, False, []), (429, False, []),
+    (500, True, ["1 times a client got job 500"]),
+    (422, True, ["1 times a client got job 422"]),
+    ("JSONDecodeError", True, ["1 times a client got job JSONDecodeError"]),
+    (GONE, True, []),
+    (GONE, False, ["1 times a client got job 404 gone with its server"]),
+    ("ReadError", True, []),
+    ("ReadError", False, ["1 times a client got job ReadError"]),
+])  # fmt: skip
+def test_odd(status: int | str, kills: bool, said: list[str]) -> None:  # noqa: FBT001  (a case)
+    """A client is told to come again, whatever breaks; a job is gone only where its server was killed."""
+    struck = [Struck("x", "r1", 100.0, 110.0, over=120.0, kills=kills)]
+    assert said == judge.odd([answer(status)], struck, 20.0)
+
+
+def test_odd_later() -> None:
+    """A connection that is cut long after a kill is nobody's but ours."""
+    struck = [Struck("x", "r1", 100.0, 110.0, over=120.0, kills=True)]
+    assert 1 == len(judge.odd([answer("ReadError", 150.0)], struck, 20.0))
 
 
 def test_table() -> None:
