@@ -18,7 +18,7 @@ from support.ports import default_ports
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(600)]
 DOCS = Path(__file__).parents[2] / "docs"
-LED = ("tutorial", "quickstart", "quickstart.zh")
+LED = ("tutorial", "quickstart")
 """Pages that are followed from their first line to their last."""
 BLOCK = re.compile(r"(?P<above>[^\n]*)\n\n```console\n(?P<lines>.*?)```", re.DOTALL)
 NEEDS = "Needs "
@@ -92,3 +92,27 @@ def test_followed(page: str, tmp_path: Path) -> None:
     assert 0 == ran.returncode, ran.stdout[-3000:] + ran.stderr[-3000:]
     assert "lightmeter:" not in ran.stderr
     assert {True} == {(tmp_path / name).stat().st_size > 0 for name in ("fox.json", "report/report.html")}  # fmt: skip
+
+
+def test_translated() -> None:
+    """The Chinese quick start runs the commands of the English one, but for the words of a prompt."""
+    english, chinese = ([re.sub(r'"prompt": "[^"]*"', "", line) for line in runnable(page)] for page in ("quickstart", "quickstart.zh"))  # fmt: skip
+
+    assert english == chinese
+
+
+def test_readme_plan(tmp_path: Path) -> None:
+    """What the README shows of the plan of the production trace is what is printed today."""
+    traces = os.environ.get("LIGHTMETER_TRACES")
+    if not traces or not (Path(traces) / "gentd26" / "requests.csv.gz").exists():
+        pytest.skip("LIGHTMETER_TRACES names no folder with gentd26/requests.csv.gz")
+    readme = (DOCS.parent / "README.md").read_text()
+    commands = re.findall(r"^lightmeter (?:history import gentd26|plan --history history) .*$", readme, re.MULTILINE)  # fmt: skip
+    (shown,) = re.findall(r"```text\n(option .*?)```", readme, re.DOTALL)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    ran = subprocess.run(["bash", "-ec", "\n".join(commands)], cwd=tmp_path, env=clean_environment(PATH=path, LIGHTMETER_TRACES=traces, COLUMNS="200"), capture_output=True, text=True, check=False)  # fmt: skip
+
+    assert 2 == len(commands)
+    assert 0 == ran.returncode, ran.stderr
+    printed = set(map(str.rstrip, ran.stdout.splitlines()))
+    assert [] == [line for line in shown.splitlines() if line.rstrip() not in printed]
