@@ -109,9 +109,9 @@ def read_order(body: bytes, limits: Serve, *, model: str, default_side: int | No
     for field in ("prompt", "negative_prompt"):
         _check_text(field, getattr(asked, field) or "", limits.max_prompt_chars)
     steps = asked.num_inference_steps or min(limits.steps, limits.max_steps)
-    _check_most("num_inference_steps", steps, limits.max_steps)
-    _check_most("n", asked.n or 1, limits.max_images)
-    _check_most("seed", (asked.seed or 0) + (asked.n or 1) - 1, 2**63 - 1)
+    check_most("num_inference_steps", steps, limits.max_steps)
+    check_most("n", asked.n or 1, limits.max_images)
+    check_most("seed", (asked.seed or 0) + (asked.n or 1) - 1, 2**63 - 1)
     _check_lora(asked.lora, asked.lora_scale, limits.loras)
     size = _size(asked.size, limits.max_side, default_side)
     if size is None:
@@ -166,7 +166,12 @@ def _check_text(field: str, text: str, longest: int) -> None:
         ) from error
 
 
-def _check_most(field: str, value: int, most: int) -> None:
+def check_most(field: str, value: int, most: int) -> None:
+    """Refuse a number beyond a bound.
+
+    Raises:
+        InvalidRequest: naming the field, the value and the bound.
+    """
     if value > most:
         raise InvalidRequest(field, f"{field} is {str(value)[:SHOWN]}; at most {most} are allowed")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Sequence
 
 from starlette.exceptions import HTTPException
@@ -63,7 +64,13 @@ class Asides:
         await self._first(scope, receive, send, to=to, body=body)
 
     async def any(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Ask any replica: they say the same."""
+        """Ask any replica: they say the same.
+
+        Raises:
+            HTTPException: the path climbs; a proxy in front of a replica might follow it to its admin routes.
+        """
+        if {".", ".."} & set(re.split(r"[/\\]", scope["path"])):
+            raise HTTPException(NOT_FOUND, "a path with '.' or '..' in it leads nowhere here")
         await self._first(scope, receive, send, to=self._fleet.alive()[:1], keys=Keys({}))
 
     async def _first(

@@ -12,11 +12,18 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from inference.engine import Job
-from inference.orders import SHOWN, ImageRequest, InvalidRequest, explained
+from inference.orders import SHOWN, ImageRequest, InvalidRequest, check_most, explained
 from lightmeter.catalog import Priority
+from lightmeter.settings import Serve
 from lightmeter.settings_gateway import Gateway
 
 
+_MOST = {
+    name: next(one.le for one in Serve.model_fields[name].metadata if hasattr(one, "le"))
+    for name in ("max_images", "max_steps", "max_side")
+}
+"""What a server can be set to allow at most: beyond that none takes a request, and its work would
+only spoil the sums."""
 _SIZE = re.compile(r"([1-9]\d{0,5})x([1-9]\d{0,5})", re.ASCII)
 
 
@@ -39,14 +46,17 @@ def read(body: bytes, settings: Gateway) -> Ask:
         asked = ImageRequest.model_validate_json(body)
     except ValidationError as error:
         raise explained(error.errors()[0], ImageRequest) from error
+    images, steps = asked.n or 1, asked.num_inference_steps or settings.steps
+    check_most("n", images, _MOST["max_images"])
+    check_most("num_inference_steps", steps, _MOST["max_steps"])
     width, height = _size(asked.size, settings.side)
     job = Job(
         prompt="",
         negative_prompt=None,
         width=width,
         height=height,
-        images=asked.n or 1,
-        steps=asked.num_inference_steps or settings.steps,
+        images=images,
+        steps=steps,
         guidance=asked.guidance_scale or 0.0,
         seed=0,
         lora=asked.lora,
@@ -61,4 +71,6 @@ def _size(text: str | None, side: int) -> tuple[int, int]:
     match = _SIZE.fullmatch(text)
     if match is None:
         raise InvalidRequest("size", f"size is {text[:SHOWN]!r}; write it like 1024x1024")
-    return int(match[1]), int(match[2])
+    width, height = int(match[1]), int(match[2])
+    check_most("size", max(width, height), _MOST["max_side"])
+    return width, height

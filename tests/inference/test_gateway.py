@@ -13,11 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
-from inference.gateway import upstreams
+from inference.gateway import asks, upstreams
 from inference.gateway.replica import Load, Replica, least
 from inference.gateway.server import Ways
 from inference.gateway.upstreams import Address, Name
 from inference.gateway.waking import Arrivals
+from inference.orders import InvalidRequest
 from lightmeter import catalog
 from lightmeter.errors import SettingError
 from lightmeter.settings_gateway import Gateway
@@ -471,6 +472,16 @@ def test_pictures() -> None:
             admin = await one.client.get("/admin/workers")
             assert 404 == admin.status_code
             assert "ask that one" in admin.json()["error"]["message"]
+            for climbing in (
+                b"/page/../admin/workers",
+                b"/page/%2e%2e/admin/workers",
+                b"/v1/models/..%5c..%2fadmin/workers",
+            ):
+                base = one.client.base_url
+                reader, writer = await asyncio.open_connection(base.host, base.port)
+                writer.write(b"GET %s HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n" % climbing)
+                assert b"leads nowhere" in await reader.read()
+                writer.close()
 
     run(check())
 
@@ -543,3 +554,17 @@ def test_replica_rests() -> None:
         assert "ready" == one.state(11 + 41.0)
 
     run(check())
+
+
+@pytest.mark.parametrize("field", ["n", "num_inference_steps", "size"])
+@pytest.mark.parametrize("value", [100_000, 10**400])
+def test_beyond_all(field: str, value: int) -> None:
+    """A size that no server can be set to take is refused, and spoils no sum of work."""
+    asked = f'"{value}x16"' if field == "size" else str(value)
+    with pytest.raises(InvalidRequest) as refused:
+        asks.read(
+            f'{{"prompt": "x", "{field}": {asked}}}'.encode(),
+            Gateway.model_validate({"upstream": "http://a:1"}),
+        )
+
+    assert field == refused.value.field
