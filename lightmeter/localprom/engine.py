@@ -13,7 +13,7 @@ import httpx
 from starlette.applications import Starlette
 
 from lightmeter.errors import HistoryError
-from lightmeter.localprom import archive, notify, rules
+from lightmeter.localprom import archive, notify, resume, rules
 from lightmeter.localprom.api import Api
 from lightmeter.localprom.archive import Archive
 from lightmeter.localprom.evaluate import Options
@@ -63,12 +63,13 @@ class Engine:
         store = Store(retention_ms=round(plan.retention_seconds * 1000), most_series=plan.most_series)  # fmt: skip
         for line in archive.load(plan.folder, store) if plan.folder else ():
             said(line)
+        before = resume.left(store)
         store.end()  # an instance of before may never be scraped again
         self._archive = Archive(plan.folder) if plan.folder else None
         self.keeper = Keeper(store, self._archive)
         step = Options(inner_step_ms=round(plan.rule_interval_seconds * 1000))
         groups = [group for path in plan.rule_files for group in rules.load(path)]
-        self.rules = Rules(groups, store, self.keeper.write, options=step)
+        self.rules = Rules(groups, store, self.keeper.write, options=step, before=before)
         self._client = httpx.AsyncClient(trust_env=False, timeout=_POST_SECONDS)
         self.scrapers = [Scraper(target, self.keeper, self._client) for target in plan.targets]
         self.api = Api(self.keeper, rules=self.rules, targets=[each.state for each in self.scrapers], options=step)  # fmt: skip

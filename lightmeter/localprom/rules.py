@@ -17,11 +17,14 @@ from lightmeter.localprom.evaluate import Options
 from lightmeter.localprom.frame import Frame
 from lightmeter.localprom.labels import NAME, Labels, changed, nameless
 from lightmeter.localprom.query import instant, parse
+from lightmeter.localprom.resume import FOR_STATE, Left, since
 from lightmeter.localprom.store import STALE, Store
 from lightmeter.localprom.templates import Scope, expand
 
 
 ALERT_NAME = "alertname"
+_RESUMED = 2
+"""Evaluations after which alerts of a run before go on, as in Prometheus: the first may lack samples."""
 _KNOWN = {"record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"}
 Write = Callable[[int, list[tuple[Labels, float]]], object]
 """Keeps the samples of one moment (Unix milliseconds)."""
@@ -80,6 +83,8 @@ class Group:
     interval_ms: int | None
     rules: list[Running]
     evaluated_ms: int | None = None
+    rounds: int = 0
+    """How often it was evaluated."""
 
 
 def load(path: Path) -> list[Group]:
@@ -127,7 +132,9 @@ def _milliseconds(written: Any) -> int:
 class Rules:
     """All groups; evaluate them in turn, at the pace that you choose."""
 
-    def __init__(self, groups: Sequence[Group], store: Store, write: Write, *, options: Options | None = None) -> None:  # fmt: skip
+    def __init__(self, groups: Sequence[Group], store: Store, write: Write, *, options: Options | None = None, before: Mapping[Labels, Left] | None = None) -> None:  # fmt: skip
+        """``before`` is what a run before has left of alerts: ``resume.left``."""
+        self._before = before or {}
         self.groups = list(groups)
         self._store = store
         self._write = write
@@ -139,12 +146,25 @@ class Rules:
             if _due(group, now_ms):
                 group.evaluated_ms = now_ms
                 for running in group.rules:
-                    self._one(running, now_ms)
+                    self._one(running, now_ms, resumed=group.rounds >= _RESUMED)
+                group.rounds += 1
+                if group.rounds == _RESUMED and self._before:
+                    self._resume(group, now_ms)
 
-    def _one(self, running: Running, now_ms: int) -> None:
+    def _resume(self, group: Group, now_ms: int) -> None:
+        """Let alerts that are active go on where a run before has left them, once."""
+        for running in group.rules:
+            for alert in running.alerts.values():
+                active_ms = since(self._before.get(alert.labels), running.rule.for_ms, now_ms)
+                if active_ms is not None and alert.fired_ms is None:
+                    alert.active_ms = active_ms
+
+    def _one(self, running: Running, now_ms: int, *, resumed: bool) -> None:
         try:
             found = self._found(running.rule, now_ms)
             samples = self._alerts(running, found, now_ms) if running.rule.alerting else _recorded(running.rule, found)  # fmt: skip
+            if resumed or not self._before:
+                samples |= _for_state(running)
             running.error = ""
         except (QueryError, RuleError) as error:
             samples, running.error = {}, str(error)
@@ -174,6 +194,12 @@ class Rules:
         for key in old:
             del running.alerts[key]
         return {changed(alert.labels, {NAME: "ALERTS", "alertstate": alert.state}): 1.0 for alert in running.alerts.values() if alert.resolved_ms is None}  # fmt: skip
+
+
+def _for_state(running: Running) -> dict[Labels, float]:
+    """Tell since when each alert is active, for the run after this one."""
+    active = [alert for alert in running.alerts.values() if alert.resolved_ms is None]
+    return {changed(alert.labels, {NAME: FOR_STATE}): alert.active_ms / 1000 for alert in active}
 
 
 def _due(group: Group, now_ms: int) -> bool:
