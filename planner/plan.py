@@ -126,7 +126,7 @@ def _since(
     """Add what has changed since the plan before."""
     terms, settings = wishes
     hours = previous.held_gpu_hours(frame, settings.held_gpus or None, terms.month_hours)
-    price = float(terms.price.price_per_gpu_hour)
+    price = float(terms.price.price_per_gpu_hour) * (1 - terms.discount)
     return found | {
         "previous": previous.compare(before, found, gpu_hours=hours, price_per_hour=price)
     }

@@ -91,7 +91,9 @@ def calibration(document: Document, say: Language) -> str:
         frame.text((62, frame.place(0, row + 0.6)[1]), f"{one['q']:.0%}".replace("%", " %"), anchor="end")  # fmt: skip
         ends = [(max(low, one[f"{what}_seconds"]), row + 0.5) for what in ("predicted", "observed")]
         frame.line(ends, "rest")
-        for what, end, kind in zip(("predicted", "observed"), ends, ("c0", "c1"), strict=True):
+        for what, end, kind in zip(
+            ("predicted", "observed"), ends, ("c0 large", "c1 small"), strict=True
+        ):
             frame.dot(end, f"{say(what)}: {say.duration(one[f'{what}_seconds'])}", kind)
     for row, (what, kind) in enumerate((("predicted", "c0"), ("observed", "c1"))):
         frame.text((frame.size[0] - 100, 24 + 18 * row), f"● {say(what)}", kind=f"name {kind}")

@@ -11,9 +11,12 @@ from planner.report.language import Language, money
 
 
 Document = dict[str, Any]
+Line = list[tuple[float, Document]]
+"""An option at each value of an input."""
 SHADES = 6
 """Classes of the heat map, ``heat-0`` (nothing) to ``heat-6``."""
 MANY_TIMES = 6.0
+NAME_ROOM = 212.0
 SHOWN = 5
 """Lines that a chart tells apart."""
 WIDE = 760.0
@@ -129,7 +132,11 @@ def duration(document: Document, say: Language) -> str:
     if held:
         frame.level(held, say("duration.held", gpus=f"{held:g}"))
     if reserve["share"] < 1:
-        frame.rule(100 * reserve["share"], say("duration.share", share=say.ratio(reserve["share"])))
+        frame.rule(
+            100 * reserve["share"],
+            say("duration.share", share=say.ratio(reserve["share"])),
+            high=True,
+        )
     return frame.draw("fig-duration")
 
 
@@ -145,8 +152,7 @@ def load(document: Document, say: Language) -> str:
     if entry is None:
         return ""
     points = entry["points"]
-    names = _named(document, points)
-    lines = {name: [(point["at"], option) for point in points for option in point["options"] if option["name"] == name] for name in names}  # fmt: skip
+    lines = _alike([(name, [(point["at"], option) for point in points for option in point["options"] if option["name"] == name]) for name in _named(document, points)], say)  # fmt: skip
     scale, marks = _scale([option["monthly_cost"] for line in lines.values() for _, option in line])
     frame = Frame(
         say("load.title"), say("load.about", currency=document["currency"]),
@@ -161,11 +167,11 @@ def load(document: Document, say: Language) -> str:
         costs_at = [(at, option["monthly_cost"]) for at, option in line]
         frame.line(costs_at, f"c{place}")
         for (at, amount), (_, option) in zip(costs_at, line, strict=True):
-            word = f"{say.said(name)}, {at:g}\u00d7: {money(amount)}, {say.ratio(option['slo_attainment'])}"
+            word = f"{name}, {at:g}\u00d7: {money(amount)}, {say.ratio(option['slo_attainment'])}"
             frame.dot(
                 (at, amount), word, f"small c{place}{'' if option['meets_slo'] else ' hollow'}"
             )
-    frame.labels([(fitted(say.said(name), 226), line[-1][1]["monthly_cost"], f"c{place}") for place, (name, line) in enumerate(lines.items())])  # fmt: skip
+    frame.labels([(name, line[-1][1]["monthly_cost"], f"c{place}") for place, (name, line) in enumerate(lines.items())])  # fmt: skip
     return frame.draw("fig-load")
 
 
@@ -186,7 +192,19 @@ def _named(document: Document, points: Sequence[Document]) -> list[str]:
     everywhere = set.intersection(*[{option["name"] for option in point["options"]} for point in points])  # fmt: skip
     cheap = sorted(document["options"], key=lambda option: (not option["meets_slo"], option["monthly_cost"]))  # fmt: skip
     wanted = dict.fromkeys([*chosen, *advised, *[option["name"] for option in cheap]])
-    return [name for name in wanted if name in everywhere][:SHOWN]
+    return [name for name in wanted if name in everywhere]
+
+
+def _alike(lines: Sequence[tuple[str, Line]], say: Language) -> dict[str, Line]:
+    """Take the first lines, each once: what costs the same everywhere is counted behind the first's name."""
+    groups: dict[tuple[float, ...], list[tuple[str, Line]]] = {}
+    for name, line in lines:
+        groups.setdefault(tuple(option["monthly_cost"] for _, option in line), []).append((name, line))  # fmt: skip
+    return {_label(say.said(same[0][0]), len(same) - 1): same[0][1] for same in list(groups.values())[:SHOWN]}  # fmt: skip
+
+
+def _label(name: str, others: int) -> str:
+    return f"{fitted(name, NAME_ROOM - 24)} +{others}" if others else fitted(name, NAME_ROOM)
 
 
 def price(document: Document, say: Language) -> str:
@@ -195,12 +213,12 @@ def price(document: Document, say: Language) -> str:
     if index is None:
         return ""
     ours = document["options"][index]
-    others = [option for option in document["options"] if option is not ours and option["meets_slo"] and option["monthly_cost"] > 0]  # fmt: skip
-    others = sorted(others, key=lambda option: option["monthly_cost"])[: SHOWN - 1]
+    kept = sorted((option for option in document["options"] if option is not ours and option["meets_slo"] and option["monthly_cost"] > 0), key=lambda option: float(option["monthly_cost"]))  # fmt: skip
+    alike = _alike([(option["name"], [(1.0, option)]) for option in kept], say)
+    others = [(name, line[0][1]["monthly_cost"]) for name, line in alike.items()][: SHOWN - 1]
     if not others or not ours["monthly_cost"]:
         return ""
-    flips = [option["monthly_cost"] / ours["monthly_cost"] for option in others]
-    last = min(4.0, max(2.0, flips[0] * 1.25))
+    last = min(4.0, max(2.0, others[0][1] / ours["monthly_cost"] * 1.25))
     high = ours["monthly_cost"] * last * 1.08
     frame = Frame(
         say("price.title"), say("price.about", name=say.said(ours["name"])),
@@ -209,16 +227,16 @@ def price(document: Document, say: Language) -> str:
     frame.grid_y(ticks(high), lambda value: f"{value:,.0f}")
     frame.grid_x(ticks(last), lambda value: f"{value:g}\u00d7")
     frame.name_axes(say("price.x"), say("a_month", currency=document["currency"]))
-    shown = [(place, option) for place, option in enumerate(others, start=1) if option["monthly_cost"] <= high]  # fmt: skip
-    for place, option in shown:
-        frame.line([(0, option["monthly_cost"]), (last, option["monthly_cost"])], f"c{place}")
+    shown = [(f"c{place}", name, amount) for place, (name, amount) in enumerate(others, start=1) if amount <= high]  # fmt: skip
+    for kind, _, amount in shown:
+        frame.line([(0, amount), (last, amount)], kind)
     frame.line([(0, 0.0), (last, ours["monthly_cost"] * last)], "c0")
-    for place, option in shown:
-        at = option["monthly_cost"] / ours["monthly_cost"]
+    for kind, name, amount in shown:
+        at = amount / ours["monthly_cost"]
         if at <= last:
-            frame.dot((at, option["monthly_cost"]), f"{say.said(option['name'])}: {at:.4g}\u00d7", f"small c{place}")  # fmt: skip
-    ends = [(option["name"], option["monthly_cost"], f"c{place}") for place, option in shown]
-    frame.labels([(fitted(say.said(name), 226), y, kind) for name, y, kind in [(ours["name"], ours["monthly_cost"] * last, "c0"), *ends]])  # fmt: skip
+            frame.dot((at, amount), f"{name}: {at:.4g}\u00d7", f"small {kind}")
+    ends = [(name, amount, kind) for kind, name, amount in shown]
+    frame.labels([(_label(say.said(ours["name"]), 0), ours["monthly_cost"] * last, "c0"), *ends])
     return frame.draw("fig-price")
 
 
