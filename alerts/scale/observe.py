@@ -57,7 +57,8 @@ def questions(
     ``service_scv`` comes from a vector, the histogram's buckets; all others are one number.
     ``demand`` is the service of a gateway in front of the servers. What it counts is what was asked
     for, and the same requests at the servers are never added to it: what is in flight is the greater
-    of the two (jobs are with the servers alone), who waits does so either here or there.
+    of the two (jobs are with the servers alone), who waits does so either here or there, and who
+    waited too long at either is late.
     """
     by, of = "service", {"service": service}
     front = {"service": demand or service}
@@ -74,8 +75,13 @@ def questions(
     loads = grown(by, series(catalog.MODEL_LOAD, "_sum", **of), "1d")
     begun = (grown("target", series(catalog.COLD_START, part, target=target), "1d") for part in ("_sum", "_count"))  # fmt: skip
     queued = {**front, "stage": Stage.QUEUE}
-    waited = grown(by, series(catalog.STAGE_DURATION, "_count", **queued), "2d")
-    in_time = grown(by, series(catalog.STAGE_DURATION, "_bucket", **queued, le=f"{bound:g}"), "2d")
+    waited = f"sum(increase({series(catalog.STAGE_DURATION, '_count', **queued)}[2d]))"
+    either = {"service": both, "stage": Stage.QUEUE}
+    late = (
+        series(catalog.STAGE_DURATION, part, **either, **more)
+        for part, more in (("_count", {}), ("_bucket", {"le": f"{bound:g}"}))
+    )
+    all_, in_time = (f"sum(increase({one}[2d]))" for one in late)
     latency = (series(catalog.REQUEST_DURATION, part, **front) for part in ("_sum", "_count"))
     return {
         "ready": total(by, series(catalog.WORKERS, **of, state=(WorkerState.READY, WorkerState.BUSY))),
@@ -88,7 +94,7 @@ def questions(
         "service_seconds": share(rate(by, useful, "1h"), rate(by, served, "1h")),
         "service_scv": grown("le", series(catalog.STAGE_DURATION, "_bucket", **of, stage=Stage.DENOISE), "1h"),
         "cold_start_seconds": f"{share(*begun)}\nor on ()\n{share(loads, grown(by, starts, '1d'))}",
-        "violation_ratio": f"1 - {share(in_time, waited)}",
+        "violation_ratio": f"clamp_max({share(f'({all_} - {in_time})', waited)}, 1)",
         "latency_seconds": share(*(rate(by, one, "5m") for one in latency)),
         "busy": total(by, series(catalog.WORKERS, **of, state=WorkerState.BUSY)),
         "concurrency": f"sum by ({by}) (avg_over_time({series(catalog.IN_FLIGHT, **front)}[1m]))",

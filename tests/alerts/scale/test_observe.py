@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import promql_parser
 import pytest
@@ -13,6 +15,7 @@ from lightmeter import catalog
 from lightmeter.errors import ServerError
 from lightmeter.scaling.signals import NEEDED, Observations
 from support.promapi import Api
+from support.promtool import promtool
 
 
 @pytest.fixture
@@ -106,3 +109,23 @@ def test_questions() -> None:
         promql_parser.parse(expr)
         assert name in Observations._fields
         assert any(metric in expr for metric in known)
+
+
+@pytest.mark.parametrize(("demand", "expected"), [("", 0.25), ("gateway", 0.15)])
+def test_late(tmp_path: Path, demand: str, expected: float) -> None:
+    """Of 200 that a gateway passed on 5 waited too long there and 25 of 100 at the servers: 15 %, none twice."""
+    name, of = catalog.STAGE_DURATION.name, 'stage="queue"'
+    counts = {
+        f'{name}_count{{service="zimage",{of}}}': 100,
+        f'{name}_bucket{{service="zimage",{of},le="39.3"}}': 75,
+        f'{name}_count{{service="gateway",{of}}}': 200,
+        f'{name}_bucket{{service="gateway",{of},le="39.3"}}': 195,
+    }
+    series = [{"series": one, "values": f"0 {count}x2880"} for one, count in counts.items()]
+    expr = f"round({questions('zimage', 30.0, demand=demand)['violation_ratio']}, 0.01)"
+    wanted = [{"expr": expr, "eval_time": "2d", "exp_samples": [{"labels": "{}", "value": expected}]}]  # fmt: skip
+    test = {"tests": [{"interval": "1m", "input_series": series, "promql_expr_test": wanted}]}
+    (tmp_path / "test.yml").write_text(json.dumps(test))
+
+    code, said = promtool("test", "rules", tmp_path / "test.yml")
+    assert 0 == code, said

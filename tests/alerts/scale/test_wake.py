@@ -185,7 +185,7 @@ def test_demand() -> None:
     assert {"in_flight", "rate_short", "rate_long", "active_users", "violation_ratio", "latency_seconds", "concurrency"} == of_gateway  # fmt: skip
     assert {"in_flight", "ready", "starting", "service_seconds", "service_scv", "cold_start_seconds", "busy"} == of_servers  # fmt: skip
     assert fronted["in_flight"].startswith("max(")
-    assert "zimage|gateway" in fronted["queued"]
+    assert all("zimage|gateway" in fronted[name] for name in ("queued", "violation_ratio"))
     assert not any("gateway" in text for text in plain.values())
 
 
