@@ -224,5 +224,6 @@ def _recommendation(options: list[Option], advice: Recommendation) -> dict[str, 
         if advice.saving_ci is None
         else [round(bound, 6) for bound in advice.saving_ci],
         "reason": advice.reason,
+        "measure": None if advice.doubt is None else asdict(advice.doubt),
         "flips_when": [asdict(flip) for flip in advice.flips_when],
     }

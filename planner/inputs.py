@@ -26,7 +26,8 @@ class Input:
     """An input, its unit, the range it is swept over and where that comes from.
 
     ``now`` is the value in use, ``put`` the case with another value, ``minds`` whether an option
-    depends on it, ``breaks`` what is said of the value above which an option misses the objective.
+    depends on it, ``breaks`` what is said of the value above which an option misses the objective;
+    nothing where it breaks none.
     """
 
     key: str
@@ -63,23 +64,28 @@ def _term(name: str) -> Callable[[Case, float], Case]:
     def put(case: Case, value: float) -> Case:
         demand, draws, terms = case
         changed: dict[str, Any] = {name: value}
-        return demand, draws, dataclasses.replace(terms, **changed)
+        return demand, draws, dataclasses.replace(terms, **changed, assumed=terms.assumed - {name})
 
     return put
 
 
-def _interfering(case: Case, lost: float) -> Case:
+def _interfering(name: str) -> Callable[[Case, float], Case]:
     """Let every service lose this much to its neighbours, whatever is known of it."""
-    demand, draws, terms = case
-    known = tuple(dataclasses.replace(one, interference=None) for one in terms.known)
-    return demand, draws, dataclasses.replace(terms, interference=lost, known=known)
+    put_in = _term(name)
+
+    def put(case: Case, value: float) -> Case:
+        demand, draws, terms = put_in(case, value)
+        known = tuple(dataclasses.replace(one, interference=None) for one in terms.known)
+        return demand, draws, dataclasses.replace(terms, known=known)
+
+    return put
 
 
 def _starting(case: Case, seconds: float) -> Case:
     """Let every service take this long to start, whatever is known of it."""
-    demand, draws, terms = case
+    demand, draws, terms = _term("start_seconds")(case, seconds)
     known = tuple(dataclasses.replace(one, start_seconds=None) for one in terms.known)
-    return demand, draws, dataclasses.replace(terms, start_seconds=seconds, known=known)
+    return demand, draws, dataclasses.replace(terms, known=known)
 
 
 def _always(_: Option) -> bool:
@@ -96,6 +102,14 @@ def _sleeps(option: Option) -> bool:
 
 def _hinders(option: Option) -> bool:
     return option.sharing in {Sharing.TIME_SLICING, Sharing.GPUSHARE}
+
+
+def _hinders_under_mps(option: Option) -> bool:
+    return option.sharing is Sharing.MPS
+
+
+def _rents(option: Option) -> bool:
+    return option.kind is not OptionKind.ON_DEMAND
 
 
 def _starts(option: Option) -> bool:
@@ -159,9 +173,21 @@ INPUTS = (
         high=0.2,
         source="nobody publishes it for few-step diffusion; measure it with 'lightmeter load' on two services at once",
         now=lambda terms: terms.interference,
-        put=_interfering,
+        put=_interfering("interference"),
         minds=_hinders,
         breaks="share of a GPU's speed lost while services share it; above it this placement misses the objective",
+    ),
+    Input(
+        key="mps_interference",
+        what="speed lost while services share a GPU under MPS",
+        unit="ratio",
+        low=0.01,
+        high=0.2,
+        source="two processes of a language model lost 0.075; nobody publishes it for few-step diffusion",
+        now=lambda terms: terms.mps_interference,
+        put=_interfering("mps_interference"),
+        minds=_hinders_under_mps,
+        breaks="share of a GPU's speed lost under MPS; above it this placement misses the objective",
     ),
     Input(
         key="start_seconds",
@@ -174,5 +200,17 @@ INPUTS = (
         put=_starting,
         minds=_starts,
         breaks="seconds to start a GPU; above it on-demand misses the objective",
+    ),
+    Input(
+        key="discount",
+        what="share off the price of rented GPUs",
+        unit="ratio",
+        low=0.0,
+        high=0.55,
+        source="committed-use contracts of providers give 0.3 to 0.55; nobody sees yours",
+        now=lambda terms: terms.discount,
+        put=_term("discount"),
+        minds=_rents,
+        breaks="",
     ),
 )

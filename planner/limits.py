@@ -26,7 +26,7 @@ def _breaking_point(one: Input, option: Option, case: Case) -> Iterator[Flip]:
         "load",
         "gpu_seconds",
     }
-    if option.again is None or grows or not one.minds(option):
+    if option.again is None or grows or not one.breaks or not one.minds(option):
         return
     now = one.now(case[2])
     low, high = now, max(2 * now, 1.0)

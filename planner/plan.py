@@ -24,6 +24,7 @@ from planner import (
     calibration,
     certainty,
     document,
+    doubt,
     outlook,
     previous,
     profile,
@@ -153,6 +154,7 @@ def terms_of(settings: Plan, prices: Mapping[str, Price], month: str | None) -> 
         mps_interference=settings.mps_interference,
         policy=settings.policy,
         others=_others(prices, settings),
+        assumed=doubt.assumed(settings.model_fields_set),
     )
 
 

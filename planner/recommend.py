@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from lightmeter.units import counted, show_duration, show_money, show_ratio
-from planner import certainty
+from planner import certainty, doubt
 from planner.calibration import Calibration
 from planner.certainty import DAY, Draws, Estimate
 from planner.demand import Demand
+from planner.doubt import Doubt
+from planner.inputs import Case
 from planner.options import Option, OptionKind, Terms, cost, monthly, p95
 
 
@@ -41,6 +43,8 @@ class Recommendation:
     reason: str
     saving_ratio: float | None = None
     saving_ci: tuple[float, float] | None = None
+    doubt: Doubt | None = None
+    """What to measure: the input that keeps a cheaper option from being recommended."""
     flips_when: tuple[Flip, ...] = ()
 
 
@@ -52,18 +56,21 @@ def recommend(
     Of options that cost the same to within `SAME_COST`, the one listed first, the simpler, stands for
     them. Surely: the 95 % interval of its paired cost difference to every other one excludes zero.
     """
-    case = _Case(tuple(options), draws, terms)
+    case = _Case(tuple(options), demand, draws, terms)
     if demand.span_seconds < MIN_SPAN_SECONDS or len(demand.arrivals) < MIN_REQUESTS:
         return Recommendation(None, case.too_little(demand))
+    open_ = case.doubted
+    known = None if open_ is None else open_[1]
     if not case.meeting:
-        return Recommendation(None, case.none_meets())
+        return Recommendation(None, case.none_meets() + case.measure(), doubt=known)
     best = case.simplest()
     rival = case.unsure(best)
     if rival is not None:
-        return Recommendation(None, case.too_close(best, rival))
+        return Recommendation(None, case.too_close(best, rival) + case.measure(best), doubt=known)
     return Recommendation(
         option=best,
-        reason=case.reason(best),
+        reason=case.reason(best) + case.measure(best),
+        doubt=known,
         saving_ratio=case.saving(best),
         saving_ci=case.saving_ci(best),
         flips_when=case.price_flips(best),
@@ -100,6 +107,7 @@ class _Case:
     """The options side by side, in GPU-hours of a month; one price makes hours and money the same."""
 
     options: tuple[Option, ...]
+    demand: Demand
     draws: Draws
     terms: Terms
 
@@ -108,10 +116,30 @@ class _Case:
         return [option.monthly_hours(self.draws, self.terms) for option in self.options]
 
     @cached_property
-    def meeting(self) -> list[int]:
+    def keeping(self) -> list[int]:
         """Options that keep the objective, cheapest first."""
         keeping = [index for index, option in enumerate(self.options) if option.meets_slo]
         return sorted(keeping, key=lambda index: (self.hours(index), index))
+
+    @cached_property
+    def meeting(self) -> list[int]:
+        """Those of them that keep it whatever the inputs are that nobody measured."""
+        return [index for index in self.keeping if doubt.bears(self.options[index], self.inputs)]
+
+    @property
+    def inputs(self) -> Case:
+        return self.demand, self.draws, self.terms
+
+    @cached_property
+    def doubted(self) -> tuple[int, Doubt] | None:
+        """Return the cheapest option that only an input keeps from being recommended, if there is one."""
+        for index in self.keeping:
+            if index in self.meeting:
+                return None
+            found = doubt.doubt(self.options[index], self.inputs)
+            if found is not None:
+                return index, found
+        return None
 
     @cached_property
     def base(self) -> int:
@@ -195,6 +223,22 @@ class _Case:
         return (
             f"{text}; {counted(base.gpus, 'dedicated GPU')} would cost {self.money(self.base)}, "
             f"so it saves {show_ratio(self.saving(best))}."
+        )
+
+    def measure(self, best: int | None = None) -> str:
+        """Say what a measurement might save; nothing where no input is in the way."""
+        if self.doubted is None:
+            return ""
+        index, found = self.doubted
+        does = "would keep it"
+        if best is not None:
+            less = self.hours(best) - self.hours(index)
+            does = f"would save {show_money(cost(less, self.terms.price), self.terms.price.currency)} a month more"
+        unit = "" if found.unit == "ratio" else f" {found.unit}"
+        name = self.name(index)
+        return (
+            f" {name[0].upper()}{name[1:]} ({self.gpus(index)}) {does} if the {found.what} is at most {found.upto:.3g}{unit}, "
+            f"which nobody measured ({found.assumed:.3g} is taken): measure it and set plan.{found.key}."
         )
 
     def too_close(self, best: int, rival: int) -> str:

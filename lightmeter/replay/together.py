@@ -65,13 +65,14 @@ def together(
     n, order = len(arrivals), np.argsort(replicas.gpu, kind="stable")
     gpu, service = integers(replicas.gpu)[order], integers(replicas.service)[order]
     gpus, names = len(replicas.speeds), int(max(service.max(initial=0), owner.max(initial=0))) + 1
-    missing = np.flatnonzero(np.bincount(owner, minlength=names)[:names])
+    counts = np.bincount(owner, minlength=names)
+    missing = np.flatnonzero(counts)
     missing = missing[~np.isin(missing, service)]
     if len(missing):
         raise ValueError(f"service {missing[0]} has requests and no replica")
     by_service = integers(np.argsort(service, kind="stable"))
     queue = order_of(integers(owner))
-    heads = integers(np.searchsorted(owner[queue], np.arange(names)))
+    heads = integers(np.cumsum(counts) - counts)
     starts, ends, replica = np.empty(n), np.empty(n), np.zeros(n, dtype=np.int64)
     run(
         _together,
@@ -88,7 +89,7 @@ def together(
         (starts, ends, replica),
         engine=engine,
     )
-    return Together(starts, ends, order[replica])
+    return Together(starts, ends, replica if gpus == 1 else order[replica])
 
 
 @part
@@ -114,6 +115,29 @@ def _first(begin: int, end: int, job: Any, finish: Any) -> int:
     return found
 
 
+@part
+def _next_due(due: Any) -> int:
+    """Return the GPU on which a request ends first."""
+    g = 0
+    for other in range(1, len(due)):
+        if due[other] < due[g]:
+            g = other
+    return g
+
+
+@part
+def _gone(i: int, arrivals: Any, services: Any, gpus: Any, results: Any) -> bool:
+    """Serve a request that finds the only GPU idle and is gone before the next comes: most are."""
+    speeds, active = gpus
+    if len(active) > 1 or active[0]:
+        return False
+    end = max(arrivals[i], arrivals[i] + services[i] / speeds[0][0])
+    if i + 1 < len(arrivals) and arrivals[i + 1] < end:
+        return False
+    results[0][i], results[1][i] = arrivals[i], end
+    return True
+
+
 def _together(  # noqa: PLR0913, PLR0917  (a kernel: one loop, its arrays one by one)
     arrivals: Any,
     services: Any,
@@ -134,14 +158,15 @@ def _together(  # noqa: PLR0913, PLR0917  (a kernel: one loop, its arrays one by
     starts, ends, replica = results
     i, n, left = 0, len(arrivals), len(arrivals)
     while left:
-        g = 0
-        for other in range(1, len(due)):
-            if due[other] < due[g]:
-                g = other
+        g = _next_due(due)
         if i < n and arrivals[i] < due[g]:
             now, name = arrivals[i], owner[i]
             i += 1
             arrived[name] += 1
+            if _gone(i - 1, arrivals, services, (speeds, active), results):
+                replica[i - 1] = of_service[0][of_service[1][name]]
+                heads[name], left = heads[name] + 1, left - 1
+                continue
             r = _choose(name, of_service[0], of_service[1], gpu_of, job, active)
             if r < 0:
                 continue

@@ -91,6 +91,8 @@ class Terms:
     policy: str = ""
     others: tuple[Price, ...] = ()
     known: tuple[Known, ...] = ()
+    assumed: frozenset[str] = frozenset()
+    """Inputs that nobody measured, by name: see `planner.doubt`."""
 
     def of(self, service: int) -> Known:
         """What is known of one service."""

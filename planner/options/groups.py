@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,6 +59,13 @@ def _peak(name: str) -> float:
         return roofline.gpu(name.partition("-")[0]).peak
     except SettingError as error:
         raise PlanError(f"{error}; give its measured speed in the --services file") from error
+
+
+def _places(members: Sequence[int]) -> Integers:
+    """Return a table with each member's place among them."""
+    places = np.zeros(max(members) + 1, dtype=np.int64)
+    places[list(members)] = np.arange(len(members))
+    return places
 
 
 @dataclass(frozen=True)
@@ -118,11 +126,12 @@ class Yard:
         """
         kind, members = group
         demand = self.demand if demand is None else demand
-        rows = np.sort(np.concatenate([demand.rows(service) for service in members]))
         if len(members) == 1:
+            rows = demand.rows(members[0])
             return rows, alone(demand, rows, 1, self.speed(kind, members[0]))
+        rows = demand.rows_of(members)
         speeds = np.array([self.speed(kind, service) for service in members])
-        place = np.searchsorted(np.array(members), demand.owner[rows])
+        place = _places(members)[demand.owner[rows]]
         arrivals, seconds = demand.arrivals[rows], demand.seconds[rows]
         lost = min(MOST_LOSS, max(self._loss(service) for service in members))
         replicas = Replicas(
@@ -130,7 +139,8 @@ class Yard:
             service=np.arange(len(members)),
             speeds=np.array([[1.0, 1.0 - lost]]),
         )
-        found = replay.together(arrivals, seconds / speeds[place], place, replicas)
+        taken = seconds if (speeds == 1.0).all() else seconds / speeds[place]
+        found = replay.together(arrivals, taken, place, replicas)
         return rows, np.maximum(found.ends - arrivals - seconds, 0.0)
 
     def _loss(self, service: int) -> float:

@@ -173,14 +173,16 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_documented(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The page's example runs: one claim contradicts itself, one cannot be, one holds."""
-    block = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "planner.md").read_text(), re.DOTALL)
-    (tmp_path / "claims.toml").write_text(block[0])
+    page = (ROOT / "docs" / "planner.md").read_text()
+    blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    block = next(one for one in blocks if "[[claim]]" in one)
+    (tmp_path / "claims.toml").write_text(block)
     code, out = run(capsys, str(tmp_path / "claims.toml"), "--json")
     rows = json.loads(out)
 
     assert (1, ["inconsistent", "impossible", "holds"]) == (code, [row["verdict"] for row in rows])
     assert ("the offer of May", 255.0) == (rows[0]["source"], rows[0]["computed"])
-    (tmp_path / "claims.toml").write_text("[[claim]]" + block[0].split("[[claim]]")[3])
+    (tmp_path / "claims.toml").write_text("[[claim]]" + block.split("[[claim]]")[3])
     assert 0 == run(capsys, str(tmp_path / "claims.toml"))[0]
 
 

@@ -98,7 +98,7 @@ def test_no_recommendation() -> None:
     """Without advice the option is null and the reason says why; the options are all there."""
     found = plans.document(every(60, 60))
 
-    assert {"option", "kind", "saving_ratio", "saving_ci"} == {
+    assert {"option", "kind", "saving_ratio", "saving_ci", "measure"} == {
         key for key, value in found["recommendation"].items() if value is None
     }
     assert "No advice yet" in found["recommendation"]["reason"]

@@ -29,7 +29,9 @@ def block(found: dict[str, Any], key: str) -> dict[str, Any]:
 
 def test_inputs() -> None:
     """Every input says its range, unit and source, and the range holds the default."""
-    now = plans.terms(swap_seconds=22.7, wake_seconds=6.0, interference=0.095)
+    now = plans.terms(
+        swap_seconds=22.7, wake_seconds=6.0, interference=0.095, mps_interference=0.075
+    )
 
     assert len({one.key for one in INPUTS}) == len(INPUTS)
     for one in INPUTS:
