@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import httpx
@@ -75,3 +76,32 @@ def test_part_that_keeps_ending(tmp_path: Path) -> None:
     assert "ended with code 2" in lines[0]
     assert "no command 'nonsense'" in lines[0]
     assert "is now left alone" in lines[-1]
+
+
+def test_interrupt_while_starting(tmp_path: Path) -> None:
+    """Ctrl-C while the model loads ends all and says why there is no plan; an old history is left alone."""
+    with start(tmp_path, *free_ports(), "--duration", "300") as process:
+        assert eventually(lambda: list((tmp_path / "logs").glob("scale-*")))
+        time.sleep(0.5)
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+
+    assert 0 == process.returncode, err
+    assert "No plan: it was ended before the server was ready" in out
+    assert not any(child.is_running() for child in family)
+
+
+def test_interrupted_twice(tmp_path: Path) -> None:
+    """A second Ctrl-C waits for nothing, and leaves nothing behind."""
+    with start(tmp_path, *free_ports(), "--model", "still", "--duration", "300") as process:
+        wait_for(process, "requests answered")
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        said = wait_for(process, "Ctrl-C again")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+    assert "Ending all parts" in said
+    assert 130 == process.returncode
+    assert eventually(lambda: not any(child.is_running() for child in family))

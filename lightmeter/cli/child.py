@@ -124,13 +124,15 @@ class Child:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Ask it to finish what it does, and wait for it."""
+        """Ask it to finish what it does, and wait for it; after a Ctrl-C meanwhile, end it."""
         self.ask_to_end()
         try:
-            self._process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
+            self._process.wait(0 if kind is KeyboardInterrupt else _GRACE_SECONDS)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt) as ended:
             self._process.kill()
             self._process.wait()
+            if isinstance(ended, KeyboardInterrupt):
+                raise
 
 
 def _signal(number: int) -> str:

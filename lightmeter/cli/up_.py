@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -44,6 +45,7 @@ _WORDS = (
     ("scale", "scaler"),
 )
 """What those parts say first of the line with their address."""
+EARLY = "it was ended before the server was ready"
 Parts = Mapping[str, Child]
 _SERVE = ("model", "data", "host", "port", "metrics_port", "workers", "device")
 
@@ -81,14 +83,11 @@ def command(ctx: click.Context, /, as_json: bool, **options: Any) -> None:  # no
     settled = house.settle(ctx, options, up, tell)
     began = datetime.now(UTC)
     with house.claimed(settled.serve.data):
-        _run(settled, tell)
+        ready = _run(settled, tell)
     out = settled.serve.data / "report"
-    document: dict[str, Any] | None
-    try:
-        document = make_plan(settled.serve.data / "history", plan, out, since=began)
-    except (HistoryError, PlanError) as error:
-        tell(f"\nNo plan: {error}")
-        document = None
+    document, why = _planned(settled, plan, out, began) if ready else (None, EARLY)
+    if document is None:
+        tell(f"\nNo plan: {why}")
     if as_json:
         click.echo(json.dumps(document, indent=2))
     elif document:
@@ -96,7 +95,18 @@ def command(ctx: click.Context, /, as_json: bool, **options: Any) -> None:  # no
         show_plan(document, out)
 
 
-def _run(settled: House, tell: Callable[[str], None]) -> None:
+def _planned(
+    settled: House, plan: Plan, out: Path, began: datetime
+) -> tuple[dict[str, Any] | None, str]:
+    """Make the plan of what came since, or say why there is none."""
+    try:
+        return make_plan(settled.serve.data / "history", plan, out, since=began), ""
+    except (HistoryError, PlanError) as error:
+        return None, str(error)
+
+
+def _run(settled: House, tell: Callable[[str], None]) -> bool:
+    """Run until it is over; say whether the server was ready."""
     with contextlib.ExitStack() as stack:
         parts = {
             name: stack.enter_context(settled.start(name, section))
@@ -104,10 +114,12 @@ def _run(settled: House, tell: Callable[[str], None]) -> None:
         }
         for part in parts.values():
             stack.callback(part.ask_to_end)  # all at once, before the first is waited for
-        asyncio.run(_session(settled, parts, tell=tell))
+        ready = asyncio.run(_session(settled, parts, tell=tell))
+        tell("\nEnding all parts. Ctrl-C again does not wait for them.")
+    return ready
 
 
-async def _session(settled: House, parts: Parts, *, tell: Callable[[str], None]) -> None:
+async def _session(settled: House, parts: Parts, *, tell: Callable[[str], None]) -> bool:
     stop, up = asyncio.Event(), settled.up
     endless = up.duration == 0 and sys.stdin.isatty() and sys.stdout.isatty()
     seconds = float("inf") if endless else up.duration or SECONDS_WITHOUT_TERMINAL
@@ -117,7 +129,7 @@ async def _session(settled: House, parts: Parts, *, tell: Callable[[str], None])
     async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
         await _until_ready(client, parts["serve"], settled.api, stop)
         if stop.is_set():
-            return
+            return False
         said = {name: await _address(parts[name], word) for name, word in _WORDS if name in parts}
         until = "Ctrl-C" if math.isinf(seconds) else f"{show_duration(seconds)} have passed"
         tell(
@@ -133,6 +145,7 @@ async def _session(settled: House, parts: Parts, *, tell: Callable[[str], None])
                 reviver.look()
 
             await _show(client, look, metrics, stop=stop, seconds=seconds, tell=tell)
+    return True
 
 
 async def _until_ready(
