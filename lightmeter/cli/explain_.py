@@ -32,12 +32,15 @@ def command(name: str, decisions: Path, as_json: bool) -> None:  # noqa: FBT001
     """
     from alerts.scale import audit
 
-    found = [one for one in audit.read(decisions) if name == "last" or one["id"].startswith(name)]
-    if not found:
+    found = None
+    for one in audit.read(decisions):  # a fortnight of them does not fit into memory
+        if name == "last" or one["id"].startswith(name):
+            found = one
+    if found is None:
         raise InputError(
             f"decision {name!r} is not in {str(decisions)!r}; give another ID, or --decisions"
         )
-    click.echo(json.dumps(found[-1], indent=2) if as_json else "\n".join(_words(found[-1])))
+    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(_words(found)))
 
 
 def _words(record: Mapping[str, Any]) -> Iterator[str]:

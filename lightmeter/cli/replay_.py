@@ -49,33 +49,36 @@ def command(
     """
     from alerts.scale import audit
 
-    records = list(audit.read(file))
     if changes:
-        _other(file, records, _parsed(changes), as_json=as_json)
+        _other(file, list(audit.read(file)), _parsed(changes), as_json=as_json)
         return
-    other = list(_different(file, records))
+    total, other = _different(file, audit.read(file))
     if as_json:
-        click.echo(json.dumps({"decisions": len(records), "different": other}, indent=2))
+        click.echo(json.dumps({"decisions": total, "different": other}, indent=2))
     else:
         for one in other:
             click.echo(
                 f"{one['id']}: {one['recorded']} replicas were recorded, {one['again']} come out now"
             )
-        click.echo(f"{len(records)} decisions, {len(other)} different")
+        click.echo(f"{total} decisions, {len(other)} different")
     ctx.exit(1 if other else 0)
 
 
-def _different(file: Path, records: Iterable[Record]) -> Iterator[dict[str, Any]]:
+def _different(file: Path, records: Iterable[Record]) -> tuple[int, list[dict[str, Any]]]:
+    """Count the decisions, and list those that come out differently, holding one at a time."""
     from lightmeter.scaling.decide import decide
     from lightmeter.scaling.decision import inputs
 
+    total, found = 0, []
     for record in records:
+        total += 1
         try:
-            again = decide(*inputs(record))
+            again = decide(*inputs(record)).to
+            if again != record["to"]:
+                found.append({"id": record["id"], "recorded": record["to"], "again": again})
         except (KeyError, TypeError, ValueError) as error:
             raise _lacking(file, record, error) from error
-        if again.to != record["to"]:
-            yield {"id": record["id"], "recorded": record["to"], "again": again.to}
+    return total, found
 
 
 def _lacking(file: Path, record: Record, error: Exception) -> InputError:
