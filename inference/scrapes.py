@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
+from lightmeter.tls import Files
+
 
 MOST_CONNECTIONS = 32
 """Connections at the same time, a thread each; the oldest gives way to one more."""
@@ -21,9 +24,11 @@ PATIENCE_SECONDS = 10.0
 
 
 @contextlib.contextmanager
-def serving(sock: socket.socket, registry: CollectorRegistry) -> Iterator[None]:
-    """Serve a registry on a listening socket."""
-    server = _Page(sock, registry)
+def serving(
+    sock: socket.socket, registry: CollectorRegistry, secured: Files | None = None
+) -> Iterator[None]:
+    """Serve a registry on a listening socket, behind TLS where there are files for it."""
+    server = _Page(sock, registry, secured.context() if secured else None)
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()
     try:
@@ -47,13 +52,14 @@ class _Page(ThreadingMixIn, WSGIServer):
 
     daemon_threads = True
 
-    def __init__(self, sock: socket.socket, registry: CollectorRegistry) -> None:
+    def __init__(self, sock: socket.socket, registry: CollectorRegistry, context: ssl.SSLContext | None) -> None:  # fmt: skip
         super().__init__(sock.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = sock
         self.server_name, self.server_port = sock.getsockname()[:2]
         self.setup_environ()
         self.set_app(make_wsgi_app(registry))
+        self._context = context
         self._open: dict[socket.socket, None] = {}
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -64,6 +70,19 @@ class _Page(ThreadingMixIn, WSGIServer):
             with contextlib.suppress(OSError):
                 oldest.shutdown(socket.SHUT_RDWR)
         super().process_request(request, client_address)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Shake hands in the connection's own thread, so that a silent client holds up nobody."""
+        if self._context is None:
+            super().finish_request(request, client_address)
+            return
+        request.settimeout(PATIENCE_SECONDS)
+        with self._context.wrap_socket(request, server_side=True) as talking:
+            self._open[talking] = None
+            try:
+                super().finish_request(talking, client_address)
+            finally:
+                self._open.pop(talking, None)
 
     def close_request(self, request: Any) -> None:
         """End a connection."""

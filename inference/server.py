@@ -22,7 +22,7 @@ from inference.parts import Parts
 from inference.scrapes import serving
 from inference.service import ImageService
 from inference.setup import FULL, STILL, TINY
-from lightmeter import bodies, connections
+from lightmeter import bodies, connections, tls
 from lightmeter.errors import ModelError, port_error
 from lightmeter.settings import Serve
 from lightmeter.units import counted, url
@@ -46,15 +46,17 @@ def serve(settings: Serve, tell: Callable[[str], None], environ: Mapping[str, st
         SettingError: a file or place that a setting names cannot be used.
     """
     model = model_name(settings.model)
+    secured = tls.files("serve", settings)
+    scheme = "https" if secured else "http"
     connections.allow_many()
     with (
         listen(settings.host, settings.port, "--port") as sock,
         contextlib.closing(Parts.open(settings, model, environ)) as parts,
-        _metrics(settings, parts.registry) as metrics_port,
+        _metrics(settings, parts.registry, secured) as metrics_port,
     ):
-        tell(f"API      {url(settings.host, sock.getsockname()[1])}")
-        tell(f"metrics  {url(settings.host, metrics_port)}/metrics")
-        asyncio.run(_run(parts, sock, tell))
+        tell(f"API      {url(settings.host, sock.getsockname()[1], scheme)}")
+        tell(f"metrics  {url(settings.host, metrics_port, scheme)}/metrics")
+        asyncio.run(_run(parts, sock, tell, secured=secured))
 
 
 def model_name(model: str) -> str:
@@ -92,11 +94,13 @@ def listen(host: str, port: int, option: str) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _metrics(settings: Serve, registry: CollectorRegistry) -> Iterator[int]:
+def _metrics(
+    settings: Serve, registry: CollectorRegistry, secured: tls.Files | None
+) -> Iterator[int]:
     """Serve /metrics; yield the port."""
     with (
         listen(settings.host, settings.metrics_port, "--metrics-port") as sock,
-        serving(sock, registry),
+        serving(sock, registry, secured),
     ):
         yield sock.getsockname()[1]
 
@@ -109,7 +113,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _run(parts: Parts, sock: socket.socket, tell: Callable[[str], None]) -> None:
+async def _run(parts: Parts, sock: socket.socket, tell: Callable[[str], None], *, secured: tls.Files | None) -> None:  # fmt: skip
     service = parts.service()
     jobs = Jobs.of(service.settings, attic=service.store, explain=problem_of_job)
     config = uvicorn.Config(
@@ -122,6 +126,7 @@ async def _run(parts: Parts, sock: socket.socket, tell: Callable[[str], None]) -
         proxy_headers=False,  # read by inference.links, and from trusted proxies only
         timeout_keep_alive=connections.KEEP_SECONDS,
         timeout_graceful_shutdown=SENDING_SECONDS,
+        ssl_context_factory=tls.factory(secured),
     )
     server = _Server(config)
 

@@ -172,7 +172,7 @@ def read(model: str, place: Any, **where: Any) -> Any:
     from diffusers import ZImagePipeline
 
     dtype = number_format(place)
-    pipe = ZImagePipeline.from_pretrained(model, dtype=dtype, local_files_only=True, **where)
+    pipe = ZImagePipeline.from_pretrained(model, dtype=dtype, local_files_only=True, use_safetensors=True, **where)  # fmt: skip
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -31,6 +31,19 @@ S = TypeVar("S", bound=Section)
 
 
 @dataclass(frozen=True)
+class Renamed:
+    """The new name of a setting, ``section.key``, and the version that renamed it."""
+
+    to: str
+    since: str
+
+
+RENAMED: dict[str, Renamed] = {}
+"""Settings by their former name, ``section.key``. They are still understood, with a note, in the
+environment and in the file; one release with a new minor number later they may be dropped."""
+
+
+@dataclass(frozen=True)
 class Value:
     """One effective setting and where it came from."""
 
@@ -47,6 +60,8 @@ class Sources:
     environment: Mapping[tuple[str, str], str]
     file: Mapping[tuple[str, str], Any]
     file_name: str
+    notes: tuple[str, ...] = ()
+    """What should be written otherwise, one line each."""
 
 
 def variable(section: str, key: str) -> str:
@@ -71,15 +86,29 @@ def read_sources(environ: Mapping[str, str], file: Path | None = None) -> Source
     """
     named = file or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
     path = named or DEFAULT_FILE
-    values = _read_file(path) if named or path.exists() else {}
-    return Sources(_read_environment(environ), values, str(path))
+    notes: list[str] = []
+    values = _read_file(path, notes) if named or path.exists() else {}
+    return Sources(_read_environment(environ, notes), values, str(path), tuple(notes))
 
 
-def _read_environment(environ: Mapping[str, str]) -> dict[tuple[str, str], str]:
+def _note(old: str, new: str, since: str, *, ignored: bool) -> str:
+    """Say what to write instead of a former name."""
+    beside = "; it is given as well and counts" if ignored else ""
+    return f"{old} is called {new} since {since}{beside}; write {new}, the old name will not be understood for ever"
+
+
+def _read_environment(environ: Mapping[str, str], notes: list[str]) -> dict[tuple[str, str], str]:
     variables = {variable(*pair): pair for pair in known_keys().values()}
-    found = {}
+    former = {variable(*old.split(".")): new for old, new in RENAMED.items()}
+    found: dict[tuple[str, str], str] = {}
     for name, text in environ.items():
         if not name.startswith(PREFIX) or name in FREE_VARIABLES:
+            continue
+        if name in former:
+            pair = known_keys()[former[name].to]
+            new = variable(*pair)
+            notes.append(_note(f"environment variable {name}", new, former[name].since, ignored=new in environ))  # fmt: skip
+            found.setdefault(pair, text)
             continue
         if name not in variables:
             key = name.removeprefix(PREFIX)
@@ -89,18 +118,26 @@ def _read_environment(environ: Mapping[str, str]) -> dict[tuple[str, str], str]:
     return found
 
 
-def _read_file(path: Path) -> dict[tuple[str, str], Any]:
+def _read_file(path: Path, notes: list[str]) -> dict[tuple[str, str], Any]:
     try:
         content = tomllib.loads(path.read_text())
     except OSError as error:
         raise SettingError(f"configuration file {str(path)!r} {explain(error)}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"configuration file {str(path)!r} is no TOML: {error}") from error
-    known, found = known_keys(), {}
+    known = known_keys()
+    found: dict[tuple[str, str], Any] = {}
     for section, keys in content.items():
         if section not in SECTIONS or not isinstance(keys, dict):
             raise SettingError(f"{path}: [{section}] is no section{nearest(section, SECTIONS)}")
         for key, value in keys.items():
+            if former := RENAMED.get(f"{section}.{key}"):
+                pair = known[former.to]
+                there = content.get(pair[0])
+                beside = isinstance(there, dict) and pair[1] in there
+                notes.append(_note(f"{path}: {section}.{key}", former.to, former.since, ignored=beside))  # fmt: skip
+                found.setdefault(pair, value)
+                continue
             if f"{section}.{key}" not in known:
                 raise SettingError(
                     f"{path}: {section}.{key} is no setting{nearest(f'{section}.{key}', known)}"

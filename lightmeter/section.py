@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
@@ -38,3 +39,13 @@ class Section(BaseModel):
         if isinstance(value, bool) and kind is not bool:
             raise ValueError("must not be true or false")
         return value
+
+
+class Secured(Section):
+    """What listens, and may do so behind TLS."""
+
+    tls_cert_file: Path | None = Field(
+        None,
+        description="Certificate (PEM) of what listens; with it all of its ports speak TLS only. It is read again when it changes.",
+    )
+    tls_key_file: Path | None = Field(None, description="The certificate's key (PEM).")

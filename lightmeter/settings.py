@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from lightmeter.held import Held
-from lightmeter.section import Port, Section
+from lightmeter.section import Port, Section, Secured
 from lightmeter.settings_dashboards import Dashboards
 from lightmeter.settings_export import Export
 from lightmeter.settings_gateway import Gateway
@@ -36,7 +36,7 @@ def networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, 
     return tuple(ipaddress.ip_network(word.strip()) for word in text.split(",") if word.strip())
 
 
-class Serve(Held):
+class Serve(Secured, Held):
     """The inference server."""
 
     service: str = Field(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from lightmeter.section import Port, Seconds, Section
+from lightmeter.section import Port, Seconds, Secured
 
 
-class Dashboards(Section):
+class Dashboards(Secured):
     """The live page."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.", min_length=1)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from lightmeter.section import Port, Seconds, Section
+from lightmeter.section import Port, Seconds, Secured
 
 
-class Gateway(Section):
+class Gateway(Secured):
     """The gateway."""
 
     upstream: str = Field(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pydantic import Field, field_validator
 
-from lightmeter.section import Port, Seconds, Section
+from lightmeter.section import Port, Seconds, Secured
 
 
 class Asked(NamedTuple):
@@ -32,7 +32,7 @@ def targets(text: str) -> list[Asked]:
     return found
 
 
-class Localprom(Section):
+class Localprom(Secured):
     """The embedded metrics store."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.", min_length=1)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from lightmeter.section import Port, Seconds, Section
+from lightmeter.section import Port, Seconds, Secured
 
 
-class Scale(Section):
+class Scale(Secured):
     """The scaler."""
 
     host: str = Field("127.0.0.1", description="Address to listen on.", min_length=1)
@@ -48,11 +48,6 @@ class Scale(Section):
         None,
         description="File with the tokens of those who may post alerts, wake and freeze; needed where it does not listen on loopback.",
     )
-    tls_cert_file: Path | None = Field(
-        None,
-        description="Certificate (PEM) of the scaler; with it both of its ports speak TLS only. It is read again when it changes.",
-    )
-    tls_key_file: Path | None = Field(None, description="The certificate's key (PEM).")
     client_ca_file: Path | None = Field(
         None,
         description="Authority (PEM) whose clients may post alerts and freeze without a token; KEDA must show a certificate of it.",

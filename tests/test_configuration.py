@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from lightmeter import configuration
 from lightmeter.configuration import (
+    Renamed,
     Sources,
     everything,
     known_keys,
@@ -21,6 +23,7 @@ from lightmeter.configuration import (
 from lightmeter.errors import SettingError
 from lightmeter.settings import SECTIONS, Serve
 from lightmeter.settings_plan import Plan
+from support.cli import inside
 
 
 def file(folder: Path, text: str) -> Path:
@@ -254,3 +257,54 @@ def test_variables() -> None:
 
     assert len(set(names)) == len(names)
     assert not set(names) & set(configuration.FREE_VARIABLES)
+
+
+@pytest.fixture
+def renamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let serve.backlog be what serve.queue was called once, in a section that is none by now, too."""
+    monkeypatch.setitem(configuration.RENAMED, "serve.backlog", Renamed("serve.queue", "0.9.0"))
+
+
+@pytest.mark.usefixtures("renamed")
+def test_renamed(tmp_path: Path) -> None:
+    """A setting's former name still counts, in the file and in the environment, and says what to write."""
+    path = file(tmp_path, "[serve]\nbacklog = 5\n")
+    in_file = read_sources({}, path)
+    in_environment = read_sources({"LIGHTMETER_SERVE_BACKLOG": "7"}, file(tmp_path, ""))
+
+    assert (5, 7) == tuple(resolve(Serve, one, {})[0].queue for one in (in_file, in_environment))
+    (note,) = in_file.notes
+    assert f"{path}: serve.backlog is called serve.queue since 0.9.0; write serve.queue" in note
+    (note,) = in_environment.notes
+    assert "variable LIGHTMETER_SERVE_BACKLOG is called LIGHTMETER_SERVE_QUEUE since 0.9.0" in note
+
+
+@pytest.mark.usefixtures("renamed")
+@pytest.mark.parametrize("text", ["backlog = 5\nqueue = 9", "queue = 9\nbacklog = 5"])
+def test_renamed_twice(text: str, tmp_path: Path) -> None:
+    """Where both names are given the new one counts, in whichever order, and that is said."""
+    found = read_sources(
+        {"LIGHTMETER_SERVE_BACKLOG": "5", "LIGHTMETER_SERVE_QUEUE": "8"},
+        file(tmp_path, f"[serve]\n{text}\n"),
+    )
+
+    assert ("8", 9) == (found.environment["serve", "queue"], found.file["serve", "queue"])
+    assert 2 == sum("is given as well and counts" in note for note in found.notes)
+
+
+@pytest.mark.usefixtures("renamed")
+def test_renamed_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A command says it once, on stderr, however often it looks; its result stays clean."""
+    file(tmp_path, "[serve]\nbacklog = 5\n")
+    code = inside("--config", "settings.toml", "config", "show", "--json")
+    said = capsys.readouterr()
+
+    assert (0, 1) == (code, said.err.count("serve.backlog is called serve.queue since 0.9.0"))
+    assert "note" not in said.out
+    assert [5] == [row["value"] for row in json.loads(said.out) if (row["section"], row["key"]) == ("serve", "queue")]  # fmt: skip
+
+
+def test_renamed_leads_somewhere() -> None:
+    """Each former name is none of today's, and leads to one of today's."""
+    assert set() == configuration.RENAMED.keys() & known_keys().keys()
+    assert {new.to for new in configuration.RENAMED.values()} <= known_keys().keys()

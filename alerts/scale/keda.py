@@ -17,9 +17,9 @@ import grpc
 import grpc.aio
 
 from alerts.scale import keda_wire as wire
-from alerts.scale.tls import Files
 from alerts.scale.watch import Latest
 from lightmeter.errors import PortError
+from lightmeter.tls import Files
 
 
 MOST_CALLS = 200

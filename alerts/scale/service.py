@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from alerts.levels import Bounds
 from alerts.routes import Routing
-from alerts.scale import targets, tls
+from alerts.scale import shown, targets
 from alerts.scale.app import Instruments, create_app
 from alerts.scale.audit import Audit
 from alerts.scale.fleet import Leased, Target
@@ -27,7 +27,7 @@ from alerts.scale.scaler import PATIENCE_SECONDS, Scaler
 from alerts.scale.starts import Starts
 from alerts.scale.watch import Latest, Several
 from alerts.webhook import Webhook
-from lightmeter import connections
+from lightmeter import connections, tls
 from lightmeter.errors import SettingError, explain, port_error
 from lightmeter.scaling.state import Settings
 from lightmeter.settings_scale import Scale
@@ -48,7 +48,7 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
     trust = believe(httpx.create_ssl_context(trust_env=False), settings.ca_file, "scale.ca_file")
     target = targets.parse(settings.target, _secret(settings.secret_file), trust)
     source = Prometheus(settings.prometheus, settings.service, settings.wait, bearer=_secret(settings.bearer_file), windows=Windows(settings.short_window, settings.long_window), target=target.name, demand=settings.demand, trust=trust)  # fmt: skip
-    certificates = tls.files(settings)
+    certificates = tls.files("scale", settings, settings.client_ca_file)
     latest = Latest(max(settings.max_age, 3 * settings.interval))
     bounds = Bounds(age_seconds=Routing().scaler.lapse_seconds)
     steady = _steady()
@@ -71,8 +71,7 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
     )
     webhook = Webhook(scaler, bounds=bounds, token_file=settings.token_file, registry=registry, clock=steady, certificates=settings.client_ca_file is not None)  # fmt: skip
     app = create_app(scaler, webhook, registry, time.time)
-    secured = (lambda *_: certificates.context()) if certificates else None
-    server = _Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="off", ws="none", http=tls.Protocol, timeout_keep_alive=connections.KEEP_SECONDS, ssl_context_factory=secured))  # fmt: skip
+    server = _Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="off", ws="none", http=shown.Protocol, timeout_keep_alive=connections.KEEP_SECONDS, ssl_context_factory=tls.factory(certificates)))  # fmt: skip
     with (
         _keda(settings, latest, target.name, tell),
         _listen(settings.host, settings.port) as sock,
@@ -99,7 +98,9 @@ def _keda(settings: Scale, latest: Latest, target: str, tell: Callable[[str], No
         from alerts.scale.keda import Keda
     except ModuleNotFoundError as error:
         raise SettingError("scale.keda_port needs grpc; pip install 'lightmeter[keda]'") from error
-    keda = Keda(latest, settings.service, target, tls.files(settings))
+    keda = Keda(
+        latest, settings.service, target, tls.files("scale", settings, settings.client_ca_file)
+    )
     _listen(settings.host, settings.keda_port, "--keda-port").close()
     tell(f"keda     {settings.host}:{keda.open(settings.host, settings.keda_port)}")
     try:

@@ -15,6 +15,7 @@ import uvicorn
 
 from dashboards.live.app import Beside, create_app
 from dashboards.live.proxy import Prometheus
+from lightmeter import tls
 from lightmeter.errors import ServerError, SettingError, explain, port_error
 from lightmeter.settings_dashboards import Dashboards
 from lightmeter.units import url, without_password
@@ -32,12 +33,12 @@ def serve(settings: Dashboards, tell: Callable[[str], None], *, runbook: str = "
     """
     if not settings.prometheus:
         raise SettingError("there is no Prometheus to show; give --prometheus URL, or start everything with lightmeter up")  # fmt: skip
-    bearer = _token(settings.bearer_file)
+    bearer, secured = _token(settings.bearer_file), tls.files("dashboards", settings)
     with _listen(settings.host, settings.port) as sock:
-        asyncio.run(_serve(settings, bearer, sock, runbook=runbook, tell=tell))
+        asyncio.run(_serve(settings, bearer, sock, secured=secured, runbook=runbook, tell=tell))
 
 
-async def _serve(settings: Dashboards, bearer: str, sock: socket.socket, *, runbook: str, tell: Callable[[str], None]) -> None:  # fmt: skip
+async def _serve(settings: Dashboards, bearer: str, sock: socket.socket, *, secured: tls.Files | None, runbook: str, tell: Callable[[str], None]) -> None:  # fmt: skip
     async with httpx.AsyncClient(trust_env=False) as client:
         beside = Beside(
             runbook=runbook,
@@ -46,9 +47,11 @@ async def _serve(settings: Dashboards, bearer: str, sock: socket.socket, *, runb
             scrape_seconds=settings.scrape_interval,
             trace_url=settings.trace_url,
         )
+        scheme = "https" if secured else "http"
+        address, port = sock.getsockname()[:2]
         app = create_app(Prometheus(client, settings.prometheus, bearer), beside)
-        server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=5))  # fmt: skip
-        tell(f"live page   {url(*sock.getsockname()[:2])}/  (of {without_password(settings.prometheus)})")  # fmt: skip
+        server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=5, ssl_context_factory=tls.factory(secured)))  # fmt: skip
+        tell(f"live page   {url(address, port, scheme)}/  (of {without_password(settings.prometheus)})")  # fmt: skip
         if settings.host not in ("localhost", "127.0.0.1", "::1"):
             tell("whoever reaches this address can read all metrics; put a proxy that asks who they are in front")  # fmt: skip
         await server.serve([sock])

@@ -26,7 +26,7 @@ from inference.gateway.waking import Waker
 from inference.keys import Keys
 from inference.scrapes import serving
 from inference.server import listen
-from lightmeter import bodies, connections
+from lightmeter import bodies, connections, tls
 from lightmeter.errors import SettingError, explain
 from lightmeter.settings_gateway import Gateway
 from lightmeter.trust import believe
@@ -44,15 +44,16 @@ def serve(settings: Gateway, tell: Callable[[str], None]) -> None:
         SettingError: an upstream, scaler or file cannot be used. PortError: an address is taken.
     """
     ways = Ways.read(settings)
+    scheme = "https" if ways.secured else "http"
     connections.allow_many()
     registry = CollectorRegistry()
     with (
         listen(settings.host, settings.port, "--port") as sock,
         listen(settings.host, settings.metrics_port, "--metrics-port") as page,
-        serving(page, registry),
+        serving(page, registry, ways.secured),
     ):
-        tell(f"gateway  {url(settings.host, sock.getsockname()[1])}  ({counted(len(ways.upstreams), 'upstream')}; {'wakes from zero' if ways.scalers else 'wakes nobody'})")  # fmt: skip
-        tell(f"metrics  {url(settings.host, page.getsockname()[1])}/metrics")
+        tell(f"gateway  {url(settings.host, sock.getsockname()[1], scheme)}  ({counted(len(ways.upstreams), 'upstream')}; {'wakes from zero' if ways.scalers else 'wakes nobody'})")  # fmt: skip
+        tell(f"metrics  {url(settings.host, page.getsockname()[1], scheme)}/metrics")
         asyncio.run(_run(ways, Meters(registry, settings.service), sock))
 
 
@@ -67,6 +68,7 @@ class Ways:
     keys: Keys
     trust: ssl.SSLContext
     """The authorities of servers and scalers that speak TLS."""
+    secured: tls.Files | None
 
     @classmethod
     def read(cls, settings: Gateway) -> Self:
@@ -82,6 +84,7 @@ class Ways:
             _token(settings.wake_token_file),
             Keys.read(settings.keys),
             believe(ssl.create_default_context(), settings.ca_file, "gateway.ca_file"),
+            tls.files("gateway", settings),
         )
 
 
@@ -170,6 +173,7 @@ class Gate:
             proxy_headers=False,
             timeout_keep_alive=connections.KEEP_SECONDS,
             timeout_graceful_shutdown=SENDING_SECONDS,
+            ssl_context_factory=tls.factory(ways.secured),
         )
         return cls(settings, fleet, waker, desk, _Server(config))
 

@@ -129,9 +129,11 @@ def settle(ctx: click.Context, options: Mapping[str, Any], up: Up, tell: Tell) -
         address = f"{url(export.host, export.port)}/metrics"
         serve = serve.model_copy(update={"exporter_url": address})
     scale, free = ports.settle(Scale, options, "port", prefix=SCALER)
+    for name, one in (("serve", serve), ("scale", scale)):
+        _plain(name, one)
     if serve.admin_key_file is None:
         serve = serve.model_copy(update={"admin_key_file": _key(serve.data / KEY_FILE)})
-    scale = _plain(scale.model_copy(update=_scaled(up, serve, scale, free)))
+    scale = scale.model_copy(update=_scaled(up, serve, scale, free))
     house = House(up, serve, export, scale)
     localprom, unset = ports.settle(Localprom, options, "port", prefix=LOCALPROM)
     wired = {
@@ -140,6 +142,7 @@ def settle(ctx: click.Context, options: Mapping[str, Any], up: Up, tell: Tell) -
         "places": f"Make pictures={house.api}/",
         "targets": ",".join(f"{job}={page}" for job, page in house.pages.items()),
     }
+    _plain("localprom", localprom)
     kept = {key: value for key, value in wired.items() if key in unset or key == "data"}
     localprom = localprom.model_copy(update=kept)
     if up.prometheus:
@@ -179,16 +182,15 @@ def _scaled(up: Up, serve: Serve, scale: Scale, free: set[str]) -> dict[str, Any
     return {key: value for key, value in wanted.items() if key in free} | always
 
 
-def _plain(scale: Scale) -> Scale:
-    """Refuse a scaler whom nothing else here could talk to.
+def _plain(section: str, settings: Section) -> None:
+    """Refuse a part whom nothing else here could talk to.
 
     Raises:
         SettingError: it would speak TLS.
     """
     for name in ("tls_cert_file", "tls_key_file", "client_ca_file"):
-        if getattr(scale, name):
-            raise SettingError(f"scale.{name} is {str(getattr(scale, name))!r}; what runs beside the scaler in 'lightmeter up' speaks plain HTTP to it: leave it out here, and have TLS with 'lightmeter scale'")  # fmt: skip
-    return scale
+        if value := getattr(settings, name, None):
+            raise SettingError(f"{section}.{name} is {str(value)!r}; the parts of 'lightmeter up' speak plain HTTP with each other: leave it out here, and have TLS with 'lightmeter {section}'")  # fmt: skip
 
 
 def most_workers(device: str, gpus_each: int) -> int:

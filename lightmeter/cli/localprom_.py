@@ -39,15 +39,17 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       lightmeter localprom --targets server=http://gpu-1:7861/metrics --scaler http://127.0.0.1:9402
       curl -s localhost:9090/api/v1/query --data-urlencode 'query=up'
     """
+    from lightmeter import tls
     from lightmeter.localprom import server
 
     settings = settle(ctx, Localprom, options)
+    secured = tls.files("localprom", settings)
     with server.listen(settings.host, settings.port) as sock:
-        address = url(settings.host, sock.getsockname()[1])
+        address = url(settings.host, sock.getsockname()[1], "https" if secured else "http")
         slo = _objectives(settings, address)
         engine = _engine(settings, slo, address)
         click.echo(f"localprom  {address}")
-        server.serve(engine, _application(engine, settings), sock)
+        server.serve(engine, _application(engine, settings), sock, secured)
 
 
 def _objectives(settings: Localprom, address: str) -> Slo:
@@ -66,7 +68,10 @@ def _engine(settings: Localprom, slo: Slo, address: str) -> Engine:
     folder = settings.data / "metrics"
     texts, _ = files.generate(("recommended",), slo, ("prometheus",), {})
     put(folder / "rules", texts)
-    asked = [*targets(settings.targets), ("localprom", f"{address}/metrics")]
+    own = (
+        [] if settings.tls_cert_file else [("localprom", f"{address}/metrics")]
+    )  # of its own certificate it knows no authority
+    asked = [*targets(settings.targets), *own]
     timeout = min(4.0, settings.interval)
     plan = Plan(
         targets=[Target(page, job, {}, settings.interval, timeout) for job, page in asked],

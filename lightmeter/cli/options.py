@@ -69,7 +69,14 @@ def shown(value: Any) -> str:
 
 def sources(ctx: click.Context) -> Sources:
     """Read the environment and the configuration file that the command line names."""
-    return read_sources(environment(), ctx.find_root().obj)
+    root = ctx.find_root()
+    found = read_sources(environment(), root.obj)
+    told = root.meta.setdefault(f"{__name__}.told", set())
+    for note in found.notes:
+        if note not in told:
+            told.add(note)
+            click.echo(f"note: {note}", err=True)
+    return found
 
 
 def settle(ctx: click.Context, kind: type[S], given: Mapping[str, Any]) -> S:

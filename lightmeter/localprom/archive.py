@@ -26,7 +26,8 @@ from lightmeter.localprom.labels import Labels
 from lightmeter.localprom.store import Store
 
 
-MAGIC = b"lightmeter-samples-1\n"
+ANY_VERSION = b"lightmeter-samples-"
+MAGIC = ANY_VERSION + b"1\n"
 SUFFIX = ".samples"
 SEGMENT_MS = 2 * 3_600_000
 _HEAD = struct.Struct("<IIc")
@@ -154,7 +155,7 @@ def load(folder: Path, store: Store) -> list[str]:
     """Put what a folder holds into a store; return a line for each thing that was wrong.
 
     A last record that a crash cut short is dropped. A segment that is damaged gives what stands
-    before the damage and is set aside under another name.
+    before the damage and is set aside under another name; one of another version stays.
 
     Raises:
         HistoryError: a segment cannot be read or set aside.
@@ -162,7 +163,11 @@ def load(folder: Path, store: Store) -> list[str]:
     said: list[str] = []
     for path in segments(folder):
         try:
-            read, wrong = _segment(path.read_bytes())
+            data = path.read_bytes()
+            if data.startswith(ANY_VERSION) and not data.startswith(MAGIC):
+                said.append(f"{path.name}: another version of lightmeter wrote it; it is left as it is, for that one")  # fmt: skip
+                continue
+            read, wrong = _segment(data)
             if wrong:
                 path.rename(path.with_suffix(".damaged"))
                 said.append(f"{path.name}: {wrong}; what stood before it is kept, and the file is set aside")  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from lightmeter import tls
 from lightmeter.errors import port_error
 from lightmeter.localprom.engine import Engine
 
@@ -40,12 +41,16 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(engine: Engine, app: ASGIApp, sock: socket.socket) -> None:
+def serve(
+    engine: Engine, app: ASGIApp, sock: socket.socket, secured: tls.Files | None = None
+) -> None:
     """Scrape, evaluate and answer until told to end; then close what is open."""
-    asyncio.run(_serve(engine, app, sock))
+    asyncio.run(_serve(engine, app, sock, secured))
 
 
-async def _serve(engine: Engine, app: ASGIApp, sock: socket.socket) -> None:
+async def _serve(
+    engine: Engine, app: ASGIApp, sock: socket.socket, secured: tls.Files | None
+) -> None:
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -53,6 +58,7 @@ async def _serve(engine: Engine, app: ASGIApp, sock: socket.socket) -> None:
         lifespan="off",
         ws="none",
         timeout_graceful_shutdown=GRACE_SECONDS,
+        ssl_context_factory=tls.factory(secured),
     )
     server = _Server(config)
 

@@ -16,10 +16,10 @@ import pytest
 from alerts.scale import keda_wire as wire
 from alerts.scale.keda import Keda, metric, wrong
 from alerts.scale.scaler import Scaler
-from alerts.scale.tls import Files
 from alerts.scale.watch import Latest, Several
 from lightmeter.errors import PortError
 from lightmeter.scaling.signals import Observations
+from lightmeter.tls import Files
 from support.alerting import free_port
 from support.certs import Authority
 from support.clock import Clock

@@ -15,11 +15,12 @@ import uvicorn
 
 from alerts.scale import targets
 from alerts.scale.observe import Prometheus
-from alerts.scale.tls import Files, Protocol
+from alerts.scale.shown import Protocol
 from alerts.webhook import PATH
 from lightmeter import catalog, connections
 from lightmeter.catalog import Term
 from lightmeter.errors import ServerError, SettingError, TargetError
+from lightmeter.tls import Files
 from lightmeter.trust import believe
 from support.certs import Authority
 from support.gateway import Gateway

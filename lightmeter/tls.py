@@ -1,17 +1,15 @@
-"""TLS of the scaler's listeners: files that may change, and who showed a certificate."""
+"""TLS of what listens: a certificate and its key in files that may change."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from alerts.webhook import VERIFIED
-from lightmeter.connections import Attentive
 from lightmeter.errors import SettingError, explain
-from lightmeter.settings_scale import Scale
+from lightmeter.section import Secured
 
 
 _log = logging.getLogger(__name__)
@@ -101,25 +99,21 @@ class Files:
         return made
 
 
-class Protocol(Attentive):
-    """Waits for no slow head, and a request knows whether its sender showed a certificate that was verified."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it as well
-        """Begin a connection, after the handshake."""
-        super().connection_made(transport)
-        peer = transport.get_extra_info("ssl_object")
-        self.app_state = {**self.app_state, VERIFIED: bool(peer and peer.getpeercert())}
-
-
-def files(settings: Scale) -> Files | None:
-    """Take the files that are set.
+def files(section: str, settings: Secured, authority: Path | None = None) -> Files | None:
+    """Take the files that a section sets; None where it speaks HTTP.
 
     Raises:
         SettingError: one is missing, or of no use.
     """
-    certificate, key, authority = settings.tls_cert_file, settings.tls_key_file, settings.client_ca_file  # fmt: skip
+    certificate, key = settings.tls_cert_file, settings.tls_key_file
     if certificate and key:
         return Files(certificate, key, authority)
     if certificate or key or authority:
-        raise SettingError("scale.tls_cert_file, scale.tls_key_file and scale.client_ca_file go together: a certificate needs its key, and who asks for certificates shows one; give both files")  # fmt: skip
+        more = f" and {section}.client_ca_file" if authority else ""
+        raise SettingError(f"{section}.tls_cert_file, {section}.tls_key_file{more} go together: a certificate needs its key; give both files")  # fmt: skip
     return None
+
+
+def factory(found: Files | None) -> Callable[..., ssl.SSLContext] | None:
+    """Make what uvicorn asks for a context; None where it is to speak HTTP."""
+    return (lambda *_: found.context()) if found else None
