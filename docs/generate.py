@@ -1,4 +1,4 @@
-"""Write the pages that have a source: metrics, settings, commands; what is measured on a GPU.
+"""Write the pages that have a source: metrics, settings, commands, interfaces; what is measured on a GPU.
 
 ``python docs/generate.py`` writes them; ``--check`` says whether they are up to date (exit code 1).
 """

@@ -144,6 +144,16 @@ def test_map() -> None:
     assert set() == names - navigation
 
 
+def test_pictures() -> None:
+    """Every picture is small, and on a page."""
+    pictures = list(ROOT.glob("docs/pictures/*"))
+    shown = "".join(page.read_text() for page in PAGES)
+
+    assert pictures
+    assert [] == [one.name for one in pictures if one.stat().st_size > 150_000]
+    assert [] == [one.name for one in pictures if f"pictures/{one.name})" not in shown]
+
+
 def anchors(page: Path) -> set[str]:
     """Name the headings of a page as links name them: GitHub's way."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
