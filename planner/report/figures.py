@@ -16,7 +16,7 @@ Line = list[tuple[float, Document]]
 SHADES = 6
 """Classes of the heat map, ``heat-0`` (nothing) to ``heat-6``."""
 MANY_TIMES = 6.0
-NAME_ROOM = 212.0
+NAME_ROOM = 262.0
 SHOWN = 5
 """Lines that a chart tells apart."""
 WIDE = 760.0
@@ -74,7 +74,10 @@ def _bar(frame: Frame, row: int, option: Document, say: Language) -> None:
 def heat(document: Document, say: Language) -> str:
     """Draw the mean of the busy GPUs at each hour of the week."""
     rows = document["profile"]["by_hour"]
-    most = max((cell for row in rows for cell in row if cell is not None), default=0.0)
+    known = [cell for row in rows for cell in row if cell is not None]
+    if not known:
+        return ""
+    most = max(known)
     frame = Frame(
         say("heat.title"),
         say("heat.about", most=f"{most:.2f}"),
@@ -156,7 +159,7 @@ def load(document: Document, say: Language) -> str:
     scale, marks = _scale([option["monthly_cost"] for line in lines.values() for _, option in line])
     frame = Frame(
         say("load.title"), say("load.about", currency=document["currency"]),
-        linear(points[0]["at"], points[-1]["at"]), scale, margin=(28.0, 240.0, 44.0, 70.0),
+        linear(points[0]["at"], points[-1]["at"]), scale, margin=(28.0, 290.0, 44.0, 70.0),
     )  # fmt: skip
     frame.grid_y(marks, lambda value: f"{value:,.0f}")
     frame.grid_x([0.5, 1.0, 1.5, 2.0], lambda value: f"{value:g}\u00d7")
@@ -222,7 +225,7 @@ def price(document: Document, say: Language) -> str:
     high = ours["monthly_cost"] * last * 1.08
     frame = Frame(
         say("price.title"), say("price.about", name=say.said(ours["name"])),
-        linear(0, last), linear(0, high), margin=(28.0, 240.0, 44.0, 70.0),
+        linear(0, last), linear(0, high), margin=(28.0, 290.0, 44.0, 70.0),
     )  # fmt: skip
     frame.grid_y(ticks(high), lambda value: f"{value:,.0f}")
     frame.grid_x(ticks(last), lambda value: f"{value:g}\u00d7")

@@ -115,6 +115,8 @@ def _saving(document: Document, say: Language) -> Fact:
 
 def _price(document: Document, say: Language) -> Fact:
     ratios = [flip["at"] for flip in document["recommendation"]["flips_when"] if flip["what"].startswith(PRICE)]  # fmt: skip
+    if document["recommendation"]["option"] is None:
+        return Fact(say("fact.flips"), "\u2013", say("fact.no_saving"), "recommendation.flips_when")
     if not ratios:
         return Fact(say("fact.flips"), "\u2013", say("fact.no_flip"), "recommendation.flips_when")
     return Fact(say("fact.flips"), f"{min(ratios):.4g}\u00d7", say("fact.flips_about"), "recommendation.flips_when[].at")  # fmt: skip

@@ -120,7 +120,9 @@ def pictures(document: Document, say: Language) -> Iterator[Section]:
         ("heat", figures.heat, ("profile.by_hour",)),
         ("duration", figures.duration, ("profile.duration", "profile.reserve")),
     ):
-        yield Section(key, say(f"{key}.title"), figure=draw(document, say) if profile else "", missing="" if profile else say("missing.profile"), note=say(f"{key}.note"), fields=fields, how=say("how.profile"))  # fmt: skip
+        drawn = draw(document, say) if profile else ""
+        why = "" if drawn else say("missing.hours" if profile else "missing.profile")
+        yield Section(key, say(f"{key}.title"), figure=drawn, missing=why, note=say(f"{key}.note") if drawn else "", fields=fields, how=say("how.profile"))  # fmt: skip
     for key, draw, fields in (
         ("load", figures.load, ("sensitivity[].points",)),
         ("price", figures.price, ("options[].monthly_cost", "sensitivity[].breaks_even")),

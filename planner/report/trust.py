@@ -68,7 +68,9 @@ def quality(document: Document, say: Language) -> Section:
     items = [say.sentence(note) for note in data["notes"]]
     missing = "" if found else say("missing.quality")
     if found:
-        words.insert(0, say("data.grade", grade=found["grade"], days=f"{found['days']:.1f}"))
+        words.insert(
+            0, say("data.grade", grade=found["grade"], span=say.duration(86_400 * found["days"]))
+        )
         items = [*(f"{flaw['grade']}{say('colon')}{say.said(flaw['reason'])}{say('stop')}" for flaw in found["flaws"]), *items]  # fmt: skip
     fields = ("quality.grade", "quality.flaws", "generated_from.rows", "generated_from.rows_left_out", "generated_from.requests_refused", "generated_from.notes")  # fmt: skip
     return Section("data", say("data.title"), tuple(words), tuple(items), missing=missing, fields=fields, how=say("how.quality"))  # fmt: skip
@@ -113,7 +115,7 @@ def _realised(saving: Document, currency: str, say: Language) -> str:
     return say(
         "previous.saving", spent=f"{currency} {money(saving['spent'])}",
         advised=f"{currency} {money(saving['advised_cost'])}", dedicated=f"{currency} {money(saving['dedicated_cost'])}",
-        promised="\u2013" if promised is None else say.ratio(promised), realised=say.ratio(saving["realised_ratio"]),
+        promised="\u2013" if promised is None else say.ratio(promised), realised=say("previous.came" if saving["realised_ratio"] >= 0 else "previous.more", share=say.ratio(abs(saving["realised_ratio"]))),
         reason=say.said(saving["reason"]),
     )  # fmt: skip
 

@@ -178,9 +178,12 @@ def test_previous_and_spent(documents: dict[str, dict[str, Any]], tmp_path: Path
     """What was promised last month stands beside what came of it, and what was spent beside the advice."""
     before = tmp_path / "plan.json"
     before.write_text(json.dumps(documents["advice"]), encoding="utf-8")
-    document = plans.document(steady(), previous=before, held_gpus=2)
+    document = plans.document(steady(), previous=before, held_gpus=3)
     saving = document["previous"]["saving"]
     page, _ = pages(document, tmp_path / "out", "en")
 
-    assert f"{saving['realised_ratio'] * 100:.1f} % (GPUs seen" in page.text
+    assert 0 > saving["realised_ratio"]
+    assert (
+        f"{-saving['realised_ratio'] * 100:.1f} % more than dedicated GPUs (GPUs seen" in page.text
+    )
     assert f"Spent: USD {saving['spent']:,.2f}" in page.text
