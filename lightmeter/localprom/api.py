@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -42,6 +42,7 @@ BODY_BYTES = 1 << 20
 _BAD_DATA, _BAD_REQUEST = "bad_data", 400
 _SECONDS = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
 Parameters = dict[str, list[str]]
+T = TypeVar("T")
 
 
 class Api:
@@ -115,14 +116,16 @@ class Api:
         found = self._within(given)
         if found is None:
             raise QueryError("no match[] parameter provided")
-        return [dict(each.labels) for each in sorted(found, key=lambda each: each.labels)]
+        return _first(given, [dict(each.labels) for each in sorted(found, key=lambda each: each.labels)])  # fmt: skip
 
     def _labels(self, given: Parameters) -> Any:
-        return self._keeper.store.names(self._within(given))
+        return _first(given, self._keeper.store.names(self._within(given)))
 
     async def _values(self, request: Request) -> Response:
         name = request.path_params["name"]
-        found = _answering(lambda given: self._keeper.store.values(name, self._within(given)))
+        found = _answering(
+            lambda given: _first(given, self._keeper.store.values(name, self._within(given)))
+        )
         return await found(request)
 
     def _metadata(self, given: Parameters) -> Any:
@@ -181,6 +184,14 @@ def _one(given: Parameters, name: str, otherwise: str | None = None) -> str:
     if found is None:
         raise QueryError(f"invalid parameter {name!r}: it is missing")
     return found
+
+
+def _first(given: Parameters, found: list[T]) -> list[T]:
+    """Take as many as are wanted; 0 and nothing mean all."""
+    wanted = _one(given, "limit", "0")
+    if not (wanted.isascii() and wanted.isdigit()):
+        raise QueryError(f"invalid parameter 'limit': {wanted[:20]!r}; give a number, 0 for all")
+    return found[: int(wanted[:12])] if int(wanted[:12]) else found
 
 
 def _time(text: str) -> int:

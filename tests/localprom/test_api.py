@@ -55,6 +55,17 @@ def test_query(client: TestClient) -> None:
     assert "string" == asked(client, "query", query='"x"', time="60")["resultType"]
 
 
+def test_limit(client: TestClient) -> None:
+    """Grafana asks for so many names, values and series at most, and gets no more; 0 is all."""
+    for path, given in (("labels", {}), ("series", {"match[]": "level"})):
+        assert 1 == len(asked(client, path, limit="1", **given))
+        assert len(asked(client, path, limit="0", **given)) == len(asked(client, path, **given))
+    assert ["a"] == client.get("/api/v1/label/job/values?limit=1").json()["data"]
+    refused = client.get("/api/v1/labels?limit=-1")
+    assert 400 == refused.status_code
+    assert "limit" in refused.json()["error"]
+
+
 def test_query_range(client: TestClient) -> None:
     """A panel gets a point for each step that has one."""
     found = asked(client, "query_range", query="sum(level)", start="0", end="60", step="30s")

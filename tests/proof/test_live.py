@@ -379,6 +379,22 @@ def test_server_gone(browser: Browser) -> None:
     reader.context.close()
 
 
+CUT = """() => [...document.querySelectorAll('.nothing')].filter((one) => one.querySelector('strong').getBoundingClientRect().top < one.getBoundingClientRect().top - 1).map((one) => one.textContent)"""
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_words_begin_where_they_can_be_read(browser: Browser, width: int) -> None:
+    """Where there is more to say than room, the heading is seen and the rest can be scrolled to."""
+    with Site(create_app(Api(Keeper(Store())).app())) as address:
+        reader = Reader(browser, address, viewport={"width": width, "height": 900})
+        panels = reader.read(f"/d/{Board.OVERVIEW}")
+        cut = reader.page.evaluate(CUT)
+        reader.context.close()
+
+    assert any("NVIDIA GPU" in panel["words"] for panel in panels)
+    assert [] == cut
+
+
 @pytest.mark.parametrize("width", [360, 800])
 def test_narrow(browser: Browser, site: str, width: int) -> None:
     """On a phone and a tablet nothing is wider than the screen."""
