@@ -163,7 +163,7 @@ def _server(one: Stack, name: str, model: str, net: Net | None) -> None:
     _add(
         one, name, "serve", "--model", model, "--service", f"pool-{name}", "--replica", name, "--threads", "1",
         "--host", host, "--port", str(port), "--metrics-port", str(metrics), "--data", str(one.folder / name),
-        "--admin-key-file", str(one.folder / "key"), "--seal-rows", "200", "--silence", "5", "--max-steps", "100",
+        "--admin-key-file", str(one.folder / "key"), "--seal-rows", "200", "--silence", "5", "--max-steps", "100", "--jobs", "20",
         before=before, variables=_faked(one),
     )  # fmt: skip
 
@@ -206,7 +206,7 @@ def _watched(one: Stack) -> None:
         return
     one.reasons["alertmanager"] = "no Prometheus and Alertmanager on this machine: localprom keeps and evaluates, and nobody is told"  # fmt: skip
     pages = ",".join(f"{job}={page}" for job, page in one.pages.items())
-    _add(one, "prometheus", "localprom", "--port", store.rpartition(":")[2], "--targets", pages, "--interval", "1", "--rule-interval", "1", "--slo", f"{one.folder}/slo.toml", "--data", f"{one.folder}/control", "--scaler", one.urls["scaler"])  # fmt: skip
+    _add(one, "prometheus", "localprom", "--port", store.rpartition(":")[2], "--targets", pages, "--interval", "1", "--rule-interval", "1", "--slo", f"{one.folder}/slo.toml", "--data", f"{one.folder}/control")  # fmt: skip
 
 
 def _disk(folder: Path, reasons: dict[str, str]) -> Path | None:

@@ -59,6 +59,7 @@ class Engine:
         """
         self.plan = plan
         self._said = said
+        self._complaints: dict[str, str] = {}
         self._tell = tell
         store = Store(retention_ms=round(plan.retention_seconds * 1000), most_series=plan.most_series)  # fmt: skip
         for line in archive.load(plan.folder, store) if plan.folder else ():
@@ -113,12 +114,20 @@ class Engine:
             await self._post(self.plan.webhook_url, message)
 
     async def _post(self, url: str, told: Any) -> None:
+        """Tell an address; say once what is in the way, and when it no longer is."""
+        complaint = await self._complaint(url, told)
+        if complaint != self._complaints.get(url, ""):
+            self._said(complaint or f"{url} takes alerts again")
+        self._complaints[url] = complaint
+
+    async def _complaint(self, url: str, told: Any) -> str:
         try:
             answer = await self._client.post(url, json=told)
-            if answer.is_error:
-                self._said(f"{url} answers {answer.status_code} to alerts: {answer.text[:200]}")
         except httpx.HTTPError as error:
-            self._said(f"{url} cannot be told of alerts: {str(error) or type(error).__name__}")
+            return f"{url} cannot be told of alerts: {str(error) or type(error).__name__}"
+        if not answer.is_error:
+            return ""
+        return f"{url} answers {answer.status_code} to alerts: {answer.text[:200]}"
 
     async def _forgetting(self, clock: Clock) -> None:
         while True:

@@ -24,6 +24,8 @@ RULES = "groups: [{name: g, rules: [{alert: High, expr: 'level > 1', annotations
 
 
 class _Handler(BaseHTTPRequestHandler):
+    takes = 500
+
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
@@ -31,7 +33,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
-        self.send_response(500)
+        self.send_response(self.takes)
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's name)
@@ -73,6 +75,23 @@ def test_life(tmp_path: Path, url: str) -> None:
     assert ["firing"] == again.get("/api/v1/label/alertstate/values").json()["data"]
     gone = again.get("/api/v1/query", params={"query": "level"}).json()["data"]["result"]
     assert [] == gone  # who was there before is not there now until it is scraped again
+
+
+def test_said_once(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever refuses alerts is complained of once, not at each evaluation; that it takes them again is said, too."""
+    (tmp_path / "rules.yaml").write_text(RULES.replace("level > 1", "vector(7)"))
+    said: list[str] = []
+    engine = Engine(Plan(rule_files=[tmp_path / "rules.yaml"], alertmanager_url=url), said=said.append)  # fmt: skip
+
+    async def evaluated() -> None:
+        for number, status in enumerate((500, 500, 500, 200, 200, 500)):
+            monkeypatch.setattr(_Handler, "takes", status)
+            await engine.evaluate(number * 60_000)
+
+    asyncio.run(evaluated())
+    to = f"{url}/api/v2/alerts"
+    refused = f"{to} answers 500 to alerts: "
+    assert [refused, f"{to} takes alerts again", refused] == said
 
 
 def test_told_to_a_scaler() -> None:
