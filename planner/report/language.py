@@ -39,8 +39,8 @@ def _pattern(english: str) -> re.Pattern[str]:
     return re.compile(holes, re.DOTALL)
 
 
-_HOLES = {"n": r"[-+]?[\d,.]+(?:e[-+]?\d+)?", "c": r"[A-Z]{3}"}
-"""Holes of these names take numbers and currencies alone; others take any text."""
+_HOLES = {"n": r"[-+]?[\d,.]+(?:e[-+]?\d+)?", "c": r"[A-Z]{3}", "all": r".+\."}
+"""Holes of these names take numbers, currencies, or whole sentences; others take any text."""
 
 
 class Language:
@@ -125,4 +125,5 @@ def _chinese(text: str, depth: int) -> str | None:
         parts = [_chinese(part, depth + 1) for part in text.split(mark)]
         if len(parts) > 1 and all(part is not None for part in parts):
             return joint.join(part.rstrip("。") for part in parts if part) + ("。" if mark == ". " else "")  # fmt: skip
-    return None
+    small = text[0].lower() + text[1:]
+    return None if small == text else _chinese(small, depth + 1)
