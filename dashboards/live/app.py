@@ -26,7 +26,7 @@ from lightmeter.errors import LightmeterError
 
 
 RUNBOOK = "/runbook"
-REPORT = ("report.html", "report.md", "plan.json")
+REPORT = ("report.html", "report.md", "plan.json", "report.xlsx", "options.csv", "services.csv")
 """What the planner writes; the first is shown where none is named."""
 Decisions = Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
 
