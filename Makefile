@@ -11,7 +11,7 @@ TEST_JOBS ?= 3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: env up test check proof generate docs clean
+.PHONY: env up test check proof generate docs audit sbom clean
 
 env: $(VENV)/.runtime
 
@@ -37,6 +37,12 @@ generate: $(VENV)/.development
 
 docs: $(VENV)/.development
 	$(BIN)/python -m mkdocs build --quiet --strict
+
+audit: $(VENV)/.development
+	$(BIN)/python deploy/audit.py
+
+sbom: $(VENV)/.development
+	$(BIN)/python deploy/sbom.py dist/sbom.cdx.json
 
 clean:
 	rm -rf $(VENV) dist build lightmeter-data

@@ -73,6 +73,26 @@ def test_help_of_each(path: tuple[str, ...], tmp_path: Path) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Walk every command that does something, with its help."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from leaves(inner, (*path, name))
+    if not isinstance(command, click.Group) or command.invoke_without_command:
+        yield " ".join(path), command.help or ""
+
+
+def test_examples() -> None:
+    """Every command that does something shows in its --help how it is typed."""
+    helps = dict(leaves(cli.root))
+
+    assert {"serve", "plan", "config show", "history repair"} <= helps.keys()
+    assert [] == [name for name, text in helps.items() if f"lightmeter {name}" not in text and not re.search(rf"\blightmeter .*\b{name}\b", text)]  # fmt: skip
+
+
 @pytest.mark.parametrize("group", [[], ["history"], ["config"]])
 def test_bare(group: list[str], tmp_path: Path) -> None:
     """A group without a command is bad usage, but no help text is squeezed into one line."""

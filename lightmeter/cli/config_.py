@@ -25,6 +25,11 @@ def show(ctx: click.Context, /, as_json: bool) -> None:  # noqa: FBT001
 
     The command line wins over LIGHTMETER_* variables, those over the configuration file, that over
     the defaults. Logins in URLs are not shown.
+
+    \b
+    Examples:
+      lightmeter config show
+      LIGHTMETER_SERVE_QUEUE=9 lightmeter --config lightmeter.toml config show --json
     """
     values = everything(sources(ctx))
     if as_json:

@@ -29,6 +29,11 @@ def command(name: str, decisions: Path, as_json: bool) -> None:  # noqa: FBT001
     """Say in words why a scaling decision was as it was.
 
     ID is a decision's, its first characters, or "last".
+
+    \b
+    Examples:
+      lightmeter explain last
+      lightmeter explain 3f9a --decisions lightmeter-data/scale --json
     """
     from alerts.scale import audit
 

@@ -155,7 +155,12 @@ def _imported(count: int, out: Path, notes: list[str], *, as_json: bool) -> None
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @as_json
 def show(folder: Path, as_json: bool) -> None:  # noqa: FBT001
-    """Count the rows of a history folder: in all, and for each service and outcome; mean ratings."""
+    """Count the rows of a history folder: in all, and for each service and outcome; mean ratings.
+
+    \b
+    Example:
+      lightmeter history show lightmeter-data/history --json
+    """
     from lightmeter.history import History
 
     history = History(folder)

@@ -28,6 +28,10 @@ def verify(ctx: click.Context, folder: Path, as_json: bool) -> None:  # noqa: FB
     Looks at checksums, columns and values of every file, at days in the wrong folder, at requests
     that are there twice, at lines and files that a crash cut short, and at rows from the future.
     Writes nothing; a server may be running.
+
+    \b
+    Example:
+      lightmeter history verify lightmeter-data/history
     """
     from lightmeter import verify as checks
     from lightmeter.history import History
@@ -53,6 +57,10 @@ def repair(ctx: click.Context, folder: Path, as_json: bool) -> None:  # noqa: FB
     Requests that are there twice are left once, rows go to the folder of their day. A running
     server's journal, files of a later lightmeter and rows from the future stay as they are; exit
     code 1 says that something is still wrong.
+
+    \b
+    Example:
+      lightmeter history repair lightmeter-data/history
     """
     from lightmeter import repair as mending
     from lightmeter.history import History
