@@ -6,7 +6,6 @@ closes or its parent is gone, so it outlives the API process by a second at most
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import logging
@@ -77,17 +76,20 @@ class _Out:
         os.dup2(2, 1)
 
     def send(self, header: wire.Header, payload: bytes | memoryview = b"") -> None:
-        with self._lock:
-            self._file.write(wire.pack(header, payload))
-            self._file.flush()
+        """Send a frame; where nobody reads any more the API process is gone, and this one ends."""
+        try:
+            with self._lock:
+                self._file.write(wire.pack(header, payload))
+                self._file.flush()
+        except BrokenPipeError:
+            os._exit(1)  # no trace: nothing is wrong with the model
 
 
 def _beat(out: _Out) -> None:
     """Say every second that the process runs: one that is stopped or starved falls silent."""
-    with contextlib.suppress(OSError):  # the API process is gone, and this one ends with it
-        while True:
-            time.sleep(wire.BEAT_SECONDS)
-            out.send({"kind": wire.BEAT})
+    while True:
+        time.sleep(wire.BEAT_SECONDS)
+        out.send({"kind": wire.BEAT})
 
 
 class _AfterStep:

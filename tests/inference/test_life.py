@@ -45,6 +45,23 @@ def test_worker_follows(tmp_path: Path) -> None:
     assert eventually(lambda: not any(map(psutil.pid_exists, workers)))
 
 
+def test_worker_follows_quietly(tmp_path: Path) -> None:
+    """A worker whose server is killed in mid-batch ends without a trace that accuses the model."""
+    with Server(tmp_path, *LONG_ALLOWED) as server:
+        workers = server.ready().worker_pids()
+        job = server.client.post("/v1/jobs", json={"prompt": "x", **LONG}).json()["id"]
+        assert eventually(
+            lambda: "running" == server.client.get(f"/v1/jobs/{job}").json()["status"]
+        )
+        server.kill()
+        assert eventually(lambda: not any(map(psutil.pid_exists, workers)))
+        log = "".join(server.log)
+
+    assert workers
+    assert "Traceback" not in log
+    assert "the model failed" not in log
+
+
 def test_worker_follows_at_work() -> None:
     """A worker that loads, or is in the middle of a batch, ends too: the GPU is the next server's."""
     worker = "import os; from inference import worker; print(os.getpid(), flush=True); worker._follow(os.getppid())"
