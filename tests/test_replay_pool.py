@@ -138,3 +138,16 @@ def test_nobody() -> None:
     found = replay.pool(nothing, nothing, nothing.astype(np.int64), servers=2, swap=1.0)
 
     assert ([], []) == (found.waits.tolist(), found.swapped.tolist())
+
+
+@pytest.mark.parametrize("engine", ["python", "numba"])
+def test_read_only(engine: replay.Engine) -> None:
+    """Columns of a table, which may not be written to, are replayed as they are."""
+    columns = [np.array([0.0, 1.0, 2.0]), np.array([5.0, 5.0, 5.0]), np.array([0, 1, 0])]
+    for column in columns:
+        column.flags.writeable = False
+    arrivals, services, models = columns
+
+    found = replay.pool(arrivals, services, models, servers=1, swap=2.0, engine=engine)
+
+    assert [0.0, 6.0, 12.0] == found.waits.tolist()

@@ -46,7 +46,7 @@ def run(kernel: Callable[..., int], *arguments: Any, engine: Engine = "auto") ->
     """Run a kernel that writes into the arrays it is given; it returns a count.
 
     Compiled it works on the arrays; else on lists in their place, which plain Python reads several
-    times faster, and which are copied back. Both engines do the same arithmetic in the same order.
+    times faster, and which are copied back where the array may be written to. Both engines do the same arithmetic in the same order.
     """
     if engine == "numba" or (engine == "auto" and have_numba()):
         return int(_compiled(kernel)(*arguments))
@@ -67,7 +67,7 @@ def _fill(array: Any, values: Any) -> None:
     if isinstance(array, tuple):
         for inner, found in zip(array, values, strict=True):
             _fill(inner, found)
-    elif isinstance(array, np.ndarray):
+    elif isinstance(array, np.ndarray) and array.flags.writeable:
         array[...] = values
 
 
