@@ -89,7 +89,7 @@ def test_interrupt_while_starting(tmp_path: Path) -> None:
 
     assert 0 == process.returncode, err
     assert "No plan: it was ended before the server was ready" in out
-    assert not any(child.is_running() for child in family)
+    assert eventually(lambda: not any(child.is_running() for child in family))
 
 
 def test_interrupted_twice(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -23,6 +25,7 @@ from lightmeter.section import Section
 
 _PR_SET_PDEATHSIG = 1
 _GRACE_SECONDS = 60.0
+_TRIES = 50
 
 
 class Child:
@@ -163,13 +166,25 @@ def free_port(host: str, wanted: int, option: str, *, move: bool, taken: Iterabl
     Raises:
         PortError: it cannot be listened on and was asked for.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     if wanted in taken and move:
         return free_port(host, 0, option, move=False)
     try:
-        with socket.create_server((host, wanted), family=family) as probe:
-            return int(probe.getsockname()[1])
+        return _listened(host, wanted) if wanted else _anywhere(host)
     except OSError as error:
         if not move or error.errno != errno.EADDRINUSE:
             raise port_error(host, wanted, option, error) from error
     return free_port(host, 0, option, move=False)
+
+
+def _anywhere(host: str) -> int:
+    """Choose a port below those that the kernel gives to whoever connects: a part listens only later."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(OSError):
+            return _listened(host, 20_000 + secrets.randbelow(12_000))
+    return _listened(host, 0)
+
+
+def _listened(host: str, port: int) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family) as probe:
+        return int(probe.getsockname()[1])
