@@ -174,9 +174,7 @@ def _there_and_back(folder: Path, net: Net | None, model: str, *, steps: int) ->
     try:
         gateway = world.gateway
         assert [False] * MOST == world.standing()
-        began = time.monotonic()
         first = gateway.post()
-        waited = time.monotonic() - began
         together = Clients(gateway, 24, num_inference_steps=steps)
         grown = eventually(lambda: world.ready() == MOST, seconds=120)
         some = eventually(lambda: together.statuses[200] > 5, seconds=120)
@@ -192,7 +190,6 @@ def _there_and_back(folder: Path, net: Net | None, model: str, *, steps: int) ->
     ran = lightmeter("replay", folder / "scale", "--json", cwd=folder)
 
     assert 200 == first.status_code, first.text
-    assert waited > 1  # there really was nobody
     assert (True, True, True, True) == (grown, some, shrunk, gone), last
     assert {200} == set(busy) | set(calm)
     assert 1 == wakes
