@@ -1,10 +1,10 @@
 """Scaling policies on a production trace, each with the best settings of the same search.
 
-`bench/scaling_pick.py` chooses the settings on the first eleven days, by cost = GPU-hours + price x
-violations, from a grid of 18 for each family, ours among those that reverse less often than HPA's
+`bench/scaling_pick.py` chooses the settings on what arrived before the split, by cost = GPU-hours + price
+x violations, from a grid of 18 for each family, ours among those that reverse less often than HPA's
 choice; here they are scored on the days after. ``--cells A180 B20`` limits the run, ``--seed 7``
 takes a generated demand that nothing was ever chosen on, with the same search on its own first
-eleven days. A cell takes about 40 s.
+eleven days. A cell takes about 25 s.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
+import sys
 import time
 from typing import Any
 
 import numpy as np
 
 from bench import common
-from bench.scaling_pick import DAY, PEERS, SPLIT, TARGET, Cell, cells, pick, trace
+from bench.scaling_pick import DAY, PEERS, TARGET, Cell, cells, pick, trace
 from lightmeter.replay import Floats
 from lightmeter.scaling.policies import Policy, Recommended
 from lightmeter.scaling.state import Settings
@@ -84,7 +85,7 @@ def _compare(cell: Cell) -> list[dict[str, Any]]:
             chosen[name] = (words[name], whole[key])
         found.append(_row(cell, price, chosen))
     kept = _kept(cell, picked.within)
-    print(f"{cell.name}: {time.perf_counter() - begin:.0f} s", flush=True)
+    print(f"{cell.name}: {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
     return [row | kept for row in found]
 
 
@@ -99,7 +100,9 @@ def _kept(cell: Cell, within: dict[str, str]) -> dict[str, float]:
     for name, words in within.items():
         told[f"{name} kept"] = search.grid(PEERS[name], settings)[words]()
     scores = {
-        name: score(play(cell.demand, policy, cell.world), cell.demand, cell.world, begin=SPLIT)
+        name: score(
+            play(cell.demand, policy, cell.world), cell.demand, cell.world, begin=cell.split
+        )
         for name, policy in told.items()
     }
     shares = {f"{name} %": 100 * one.violation_ratio for name, one in scores.items()}
@@ -107,12 +110,12 @@ def _kept(cell: Cell, within: dict[str, str]) -> dict[str, float]:
 
 
 def _row(cell: Cell, price: float, chosen: dict[str, tuple[str, Played]]) -> dict[str, Any]:
-    scores = {name: score(played, cell.demand, cell.world, begin=SPLIT) for name, (_, played) in chosen.items()}  # fmt: skip
+    scores = {name: score(played, cell.demand, cell.world, begin=cell.split) for name, (_, played) in chosen.items()}  # fmt: skip
     costs = {name: one.cost(price) for name, one in scores.items()}
     peer = min(PEERS, key=costs.__getitem__)
     by_day = {name: _by_day(cell, price, chosen[name][1]) for name in (search.OURS, peer)}
     low, high = _interval(by_day[search.OURS], by_day[peer])
-    reference = score(oracle(cell.demand, cell.world), cell.demand, cell.world, begin=SPLIT)
+    reference = score(oracle(cell.demand, cell.world), cell.demand, cell.world, begin=cell.split)
     return {
         "cell": cell.name,
         "price": price,
@@ -130,7 +133,7 @@ def _row(cell: Cell, price: float, chosen: dict[str, tuple[str, Played]]) -> dic
 
 def _by_day(cell: Cell, price: float, played: Played) -> Floats:
     """Cost of each test day, GPU-hours; the last one is a part."""
-    edges = np.arange(SPLIT, played.end + DAY, DAY)
+    edges = np.arange(cell.split, played.end + DAY, DAY)
     late = cell.demand.arrivals[played.waits > cell.world.wait]
     hours = [held(played.lives, a, b) / HOUR for a, b in itertools.pairwise(edges)]
     costs: Floats = np.asarray(hours) + np.histogram(late, edges)[0] * price / HOUR

@@ -1,9 +1,9 @@
-"""Choose the settings that `bench/scaling.py` scores, on the first eleven days and nothing else.
+"""Choose the settings that `bench/scaling.py` scores, on what came before the split and nothing else.
 
 The demand is cut before anything looks at it: what is returned depends on no request that arrived
 later. The trace is GenTD26's request log (``LIGHTMETER_TRACES`` names the folder); model A takes its
 execution times and allows 30 s of waiting, model B takes 3.2 s for each picture and allows 10 s.
-Without the trace a generated demand of the same form is used (``--seed`` chooses which).
+The split is midnight (UTC) before 2024-11-26. Without the trace a generated demand of the same form is used (``--seed`` chooses which), split after eleven days.
 Prints the choices as JSON.
 """
 
@@ -24,7 +24,7 @@ from lightmeter.simulate.view import World
 
 
 DAY = 86_400.0
-SPLIT = 11 * DAY
+SPLIT, MADE_SPLIT = "2024-11-26", "11d"
 MODELS = {"A": (None, 30.0), "B": (3.2, 10.0)}
 """Seconds for each picture (None: the trace's own times), allowed wait."""
 STARTS, PRICES = (20.0, 60.0, 180.0, 240.0), (300.0, 900.0)
@@ -38,6 +38,8 @@ class Cell(NamedTuple):
     model: str
     demand: Demand
     world: World
+    split: float
+    """Where the first part ends, seconds from the first request."""
 
     @property
     def name(self) -> str:
@@ -69,7 +71,12 @@ def cells(names: list[str] | None = None, seed: int | None = None) -> list[Cell]
     found = []
     for model, (per_image, wait) in MODELS.items():
         demand = _demand(per_image, seed)
-        found += [Cell(model, demand, World(cold_start=start, wait=wait)) for start in STARTS]
+        split = rows.moment(
+            MADE_SPLIT if trace() is None or seed is not None else SPLIT, demand.start
+        )
+        found += [
+            Cell(model, demand, World(cold_start=start, wait=wait), split) for start in STARTS
+        ]
     return [cell for cell in found if not names or cell.name in names]
 
 
@@ -87,7 +94,7 @@ def _demand(per_image: float | None, seed: int | None) -> Demand:
 
 def pick(whole: Cell) -> Picked:
     """Search the three families for a cell, at both prices and for the target."""
-    cell = whole._replace(demand=search.cut(whole.demand, SPLIT))
+    cell = whole._replace(demand=search.cut(whole.demand, whole.split))
     peers = {
         name: search.tried(cell.demand, search.grid(family, cell.settings(0.0)), cell.world)
         for name, family in PEERS.items()
