@@ -23,9 +23,9 @@ from starlette.routing import Route
 
 from alerts import levels
 from alerts.levels import Bounds, Known, Level
-from lightmeter import bodies, catalog
+from lightmeter import bodies, catalog, secret
 from lightmeter.catalog import AlertResult, Metric, PostResult
-from lightmeter.errors import OutsideError, SettingError, WebhookError, explain
+from lightmeter.errors import OutsideError, SettingError, WebhookError
 
 
 _log = logging.getLogger(__name__)
@@ -144,13 +144,7 @@ def tokens(path: Path) -> tuple[bytes, ...]:
     Raises:
         SettingError: naming the file and what is wrong, never a token.
     """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="ascii").splitlines()]
-    except OSError as error:
-        raise SettingError(f"token file {str(path)!r} {explain(error)}") from error
-    except UnicodeDecodeError as error:
-        raise SettingError(f"token file {str(path)!r} is no ASCII text") from error
-    found = [line for line in lines if line]
+    found = secret.lines(path)
     if not found or min(map(len, found)) < LEAST_TOKEN_CHARACTERS:
         raise SettingError(f"token file {str(path)!r} must hold a token of {LEAST_TOKEN_CHARACTERS} characters or more; make one with `openssl rand -hex 32`")  # fmt: skip
     return tuple(map(_digest, found))

@@ -78,9 +78,10 @@ def _serve(name: str, containers: int) -> None:
     from exporter.host import Host
     from exporter.page import Content, Page
     from exporter.render import Naming
-    from exporter.serve import Server, listen
+    from exporter.serve import Server
     from exporter.snapshot import Owner, Process
     from exporter.web import Web
+    from lightmeter.listening import listen
     from support.fleet import fleet, snapshot
 
     each = [range(100 * index, 100 * index + containers // 8) for index in range(8)]

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 
 from exporter.http1 import MAX_HEAD_BYTES, PROBE, Answer, BadRequest, Request, parse_head
 from exporter.web import Passwords, Rules, Web
-from lightmeter.errors import port_error
 
 
 if TYPE_CHECKING:
@@ -36,19 +35,6 @@ GRACE_SECONDS = 1.0
 """Who has been silent for less keeps the place."""
 _FULL = Answer(503, "all connections are in use; come back in a moment\n", close=True)
 _log = logging.getLogger(__name__)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Bind a listening socket.
-
-    Raises:
-        PortError: naming the address and what to do.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        raise port_error(host, port, "--port", error) from error
 
 
 @dataclass(eq=False)

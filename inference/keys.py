@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from lightmeter import secret
 from lightmeter.errors import InputError, LightmeterError, SettingError, explain
 
 
@@ -102,7 +103,8 @@ class Keys:
         Raises:
             SettingError: naming the file, the tenant and what is wrong; never the key.
         """
-        digest = _operator(operator) if operator else None
+        key = secret.word(operator, "admin key", least=LEAST_KEY_CHARS)
+        digest = _digest(key) if key else None
         if path is None:
             return cls({}, digest)
         try:
@@ -170,18 +172,6 @@ class Keys:
         if not tenant.admin:
             raise Forbidden(f"the key of {tenant.name} is no admin's")
         return tenant
-
-
-def _operator(path: Path) -> bytes:
-    try:
-        key = path.read_text(encoding="ascii").strip()
-    except OSError as error:
-        raise SettingError(f"admin key file {str(path)!r} {explain(error)}") from error
-    except UnicodeDecodeError as error:
-        raise SettingError(f"admin key file {str(path)!r} is no ASCII text") from error
-    if len(key) < LEAST_KEY_CHARS or not all("!" <= letter <= "~" for letter in key):
-        raise SettingError(f"admin key file {str(path)!r} must hold one key of {LEAST_KEY_CHARS} visible characters or more; make one with `openssl rand -hex 32`")  # fmt: skip
-    return _digest(key)
 
 
 def _digest(key: str) -> bytes:

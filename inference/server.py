@@ -23,7 +23,8 @@ from inference.scrapes import serving
 from inference.service import ImageService
 from inference.setup import FULL, STILL, TINY
 from lightmeter import bodies, connections, tls
-from lightmeter.errors import ModelError, port_error
+from lightmeter.errors import ModelError
+from lightmeter.listening import listen
 from lightmeter.settings import Serve
 from lightmeter.units import counted, url
 
@@ -78,21 +79,6 @@ def model_name(model: str) -> str:
     )
 
 
-def listen(host: str, port: int, option: str) -> socket.socket:
-    """Bind a listening socket now, so that a busy port is known before a model is loaded.
-
-    Raises:
-        PortError: naming the address and what to do.
-    """
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        sock = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise port_error(host, port, option, error) from error
-    connections.set_options(sock)
-    return sock
-
-
 @contextlib.contextmanager
 def _metrics(
     settings: Serve, registry: CollectorRegistry, secured: tls.Files | None
@@ -103,14 +89,6 @@ def _metrics(
         serving(sock, registry, secured),
     ):
         yield sock.getsockname()[1]
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn with the signals left to us, so that a clean stop ends with exit code 0."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 async def _run(parts: Parts, sock: socket.socket, tell: Callable[[str], None], *, secured: tls.Files | None) -> None:  # fmt: skip
@@ -128,7 +106,7 @@ async def _run(parts: Parts, sock: socket.socket, tell: Callable[[str], None], *
         timeout_graceful_shutdown=SENDING_SECONDS,
         ssl_context_factory=tls.factory(secured),
     )
-    server = _Server(config)
+    server = connections.Server(config)
 
     draining: list[asyncio.Task[None]] = []
 
@@ -163,7 +141,7 @@ async def _run(parts: Parts, sock: socket.socket, tell: Callable[[str], None], *
         service.fatal.result()
 
 
-async def _drain(service: ImageService, server: _Server) -> None:
+async def _drain(service: ImageService, server: connections.Server) -> None:
     """Answer 503 to whoever comes, until what was accepted is done or the time is up."""
     try:
         service.hurry(service.settings.drain)

@@ -1,12 +1,15 @@
-"""Connections that cost us something and bring nothing: idle ones, slow ones, dead ones."""
+"""Servers on uvicorn: who ends them, and connections that cost us something and bring nothing."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
-import socket
+import signal
+from collections.abc import Iterator
 
 import h11
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
@@ -17,8 +20,6 @@ KEEP_SECONDS = 75
 theirs (60 s: nginx's upstreams, AWS's ALB), so that none sends a request while we hang up."""
 REST_SECONDS = 5
 """One that was answered in the middle of its request gets so long to read that, and is closed."""
-UNREAD_SECONDS = 60.0
-"""A connection whose other side takes nothing of what was sent to it for so long is closed, too."""
 MOST_FILES = 65_536
 
 
@@ -59,22 +60,33 @@ class Attentive(H11Protocol):
             self._due.cancel()
 
 
+class Server(uvicorn.Server):
+    """Uvicorn with the signals left to us, so that a clean stop ends with exit code 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take none: who runs it does."""
+        yield
+
+
+class Ending(Server):
+    """One that ends at the first SIGINT or SIGTERM."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take both; to be run in the main thread."""
+
+        def stop(*_: object) -> None:
+            self.should_exit = True
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        yield
+
+
 def allow_many() -> None:
     """Raise this process's limit of open files, of which each connection needs one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def set_options(sock: socket.socket) -> None:
-    """Set what connections inherit from their listening socket.
-
-    Without TCP_NODELAY, which asyncio sets for sockets that it made itself only, the body waits
-    40 ms for the acknowledgement of the headers (measured 2026-11, with a kept connection).
-    TCP_USER_TIMEOUT ends connections whose other side reads nothing, or is gone without a word.
-    """
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-        milliseconds = round(UNREAD_SECONDS * 1000)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

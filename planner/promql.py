@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +12,8 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
-from lightmeter.errors import HistoryError, ServerError, explain
+from lightmeter import secret
+from lightmeter.errors import HistoryError, ServerError
 from lightmeter.units import without_password
 
 
@@ -68,23 +68,6 @@ def _is_too_much(answer: httpx.Response) -> bool:
     return answer.is_client_error and bool(_TOO_MUCH.search(answer.text[:2000]))
 
 
-def token_of(path: Path) -> str:
-    """Read a bearer token from its file.
-
-    Raises:
-        HistoryError: there is none in it.
-    """
-    try:
-        text = path.read_text("utf-8").strip()
-    except OSError as error:
-        raise HistoryError(f"bearer token file {str(path)!r} {explain(error)}") from error
-    except UnicodeDecodeError as error:
-        raise HistoryError(f"bearer token file {str(path)!r} is no text") from error
-    if not text.isascii() or len(text.split()) != 1:
-        raise HistoryError(f"bearer token file {str(path)!r} must hold one token and nothing else")
-    return text
-
-
 class Api:
     """Asks range queries; ``warnings`` collects what the server says of incomplete answers."""
 
@@ -96,7 +79,7 @@ class Api:
         """
         self.name = without_password(url)
         self.warnings: list[str] = []
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = secret.bearer(token or "")
         if not url.startswith(("http://", "https://")):
             raise HistoryError(f"URL {self.name!r} is no address; write it like http://localhost:9090")  # fmt: skip
         try:

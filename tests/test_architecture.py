@@ -17,7 +17,18 @@ from support.cli import python
 
 
 ROOMS = ("inference", "exporter", "alerts", "dashboards", "planner")
-BASE = ("errors", "units", "logs", "catalog", "rows", "lines", "journal", "late")
+BASE = (
+    "errors",
+    "units",
+    "logs",
+    "listening",
+    "secret",
+    "catalog",
+    "rows",
+    "lines",
+    "journal",
+    "late",
+)
 """The alphabet and the words, each of which may import those before it and nothing but Python."""
 METRIC = re.compile(
     r"\blightmeter_[a-z]|\bDCGM_FI_|\bnode_(cpu|memory|load|filesystem|disk|network|time|boot|uname)"

@@ -17,7 +17,7 @@ import httpx
 
 from alerts.promql import grown, rate, series, share, total
 from alerts.scale.spread import scv
-from lightmeter import catalog
+from lightmeter import catalog, secret
 from lightmeter.catalog import GpuTime, LoadPhase, Outcome, Stage, WorkerState
 from lightmeter.errors import ServerError
 from lightmeter.scaling.signals import Observations
@@ -105,7 +105,7 @@ class Prometheus:
     """Asks a Prometheus, or whatever speaks its API, about one service."""
 
     def __init__(self, url: str, service: str, wait: float, *, bearer: str = "", windows: Windows = WINDOWS, target: str = "", demand: str = "", trust: ssl.SSLContext | None = None) -> None:  # fmt: skip
-        headers = {"authorization": f"Bearer {bearer}"} if bearer else {}
+        headers = secret.bearer(bearer)
         self._name = without_password(url)
         self._url, self._headers = url, headers
         # made once: to read all authorities takes longer than a look

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from alerts.scale.fleet import Fleet
+from lightmeter import secret
 from lightmeter.catalog import WorkerState
 from lightmeter.errors import TargetError
 from lightmeter.units import without_password
@@ -23,7 +24,7 @@ class Pool:
     """A target: ``url`` is the server's; ``key`` an admin's, where the server has keys."""
 
     def __init__(self, url: str, key: str = "", trust: ssl.SSLContext | None = None) -> None:
-        self._url, self._headers = url, {"authorization": f"Bearer {key}"} if key else {}
+        self._url, self._headers = url, secret.bearer(key)
         self.name, self._trust = without_password(url), trust or True
 
     def fleet(self) -> Fleet:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import socket
 import threading
 import time
@@ -27,8 +26,9 @@ from alerts.scale.scaler import PATIENCE_SECONDS, Scaler
 from alerts.scale.starts import Starts
 from alerts.scale.watch import Latest, Several
 from alerts.webhook import Webhook
-from lightmeter import connections, tls
-from lightmeter.errors import SettingError, explain, port_error
+from lightmeter import connections, secret, tls
+from lightmeter.errors import SettingError
+from lightmeter.listening import listen
 from lightmeter.scaling.state import Settings
 from lightmeter.settings_scale import Scale
 from lightmeter.trust import believe
@@ -46,8 +46,8 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
     connections.allow_many()
     registry, folder = CollectorRegistry(), settings.data / "scale"
     trust = believe(httpx.create_ssl_context(trust_env=False), settings.ca_file, "scale.ca_file")
-    target = targets.parse(settings.target, _secret(settings.secret_file), trust)
-    source = Prometheus(settings.prometheus, settings.service, settings.wait, bearer=_secret(settings.bearer_file), windows=Windows(settings.short_window, settings.long_window), target=target.name, demand=settings.demand, trust=trust)  # fmt: skip
+    target = targets.parse(settings.target, secret.line(settings.secret_file), trust)
+    source = Prometheus(settings.prometheus, settings.service, settings.wait, bearer=secret.word(settings.bearer_file), windows=Windows(settings.short_window, settings.long_window), target=target.name, demand=settings.demand, trust=trust)  # fmt: skip
     certificates = tls.files("scale", settings, settings.client_ca_file)
     latest = Latest(max(settings.max_age, 3 * settings.interval))
     bounds = Bounds(age_seconds=Routing().scaler.lapse_seconds)
@@ -71,10 +71,10 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
     )
     webhook = Webhook(scaler, bounds=bounds, token_file=settings.token_file, registry=registry, clock=steady, certificates=settings.client_ca_file is not None)  # fmt: skip
     app = create_app(scaler, webhook, registry, time.time)
-    server = _Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="off", ws="none", http=shown.Protocol, timeout_keep_alive=connections.KEEP_SECONDS, ssl_context_factory=tls.factory(certificates)))  # fmt: skip
+    server = connections.Ending(uvicorn.Config(app, host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="off", ws="none", http=shown.Protocol, timeout_keep_alive=connections.KEEP_SECONDS, ssl_context_factory=tls.factory(certificates)))  # fmt: skip
     with (
         _keda(settings, latest, target.name, tell),
-        _listen(settings.host, settings.port) as sock,
+        listen(settings.host, settings.port) as sock,
         contextlib.closing(scaler.audit),
         contextlib.closing(scaler.lease),
     ):
@@ -101,7 +101,7 @@ def _keda(settings: Scale, latest: Latest, target: str, tell: Callable[[str], No
     keda = Keda(
         latest, settings.service, target, tls.files("scale", settings, settings.client_ca_file)
     )
-    _listen(settings.host, settings.keda_port, "--keda-port").close()
+    listen(settings.host, settings.keda_port, "--keda-port").close()
     tell(f"keda     {settings.host}:{keda.open(settings.host, settings.keda_port)}")
     try:
         yield
@@ -164,29 +164,6 @@ def _steady() -> Callable[[], float]:
     return lambda: time.monotonic() + apart
 
 
-def _listen(host: str, port: int, option: str = "--port") -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        sock = socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        raise port_error(host, port, option, error) from error
-    connections.set_options(sock)
-    return sock
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn with the signals left to us, so that a clean stop ends with exit code 0."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        def stop(*_: object) -> None:
-            self.should_exit = True
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, stop)
-        yield
-
-
 def _run(
     scaler: Scaler,
     server: uvicorn.Server,
@@ -208,22 +185,3 @@ def _run(
         stop.set()
         scaler.end()
         loop.join()
-
-
-def _secret(path: Path | None) -> str:
-    """Read a secret of one line.
-
-    Raises:
-        SettingError: naming the file, never what is in it.
-    """
-    if path is None:
-        return ""
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except OSError as error:
-        raise SettingError(f"secret file {str(path)!r} {explain(error)}") from error
-    except UnicodeDecodeError as error:
-        raise SettingError(f"secret file {str(path)!r} is no ASCII text") from error
-    if not text or "\n" in text:
-        raise SettingError(f"secret file {str(path)!r} must hold one line")
-    return text

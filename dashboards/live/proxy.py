@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from lightmeter import bodies
+from lightmeter import bodies, secret
 from lightmeter.units import without_password
 
 
@@ -32,7 +32,7 @@ class Prometheus:
     def __init__(self, client: httpx.AsyncClient, url: str, bearer: str = "") -> None:
         self._client = client
         self._url = url.rstrip("/")
-        self._headers = {"authorization": f"Bearer {bearer}"} if bearer else {}
+        self._headers = secret.bearer(bearer)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

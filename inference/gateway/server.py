@@ -7,9 +7,8 @@ import contextlib
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import uvicorn
@@ -25,9 +24,9 @@ from inference.gateway.upstreams import Address, Resolver, Upstream
 from inference.gateway.waking import Waker
 from inference.keys import Keys
 from inference.scrapes import serving
-from inference.server import listen
-from lightmeter import bodies, connections, tls
-from lightmeter.errors import SettingError, explain
+from lightmeter import bodies, connections, secret, tls
+from lightmeter.errors import SettingError
+from lightmeter.listening import listen
 from lightmeter.settings_gateway import Gateway
 from lightmeter.trust import believe
 from lightmeter.units import counted, url
@@ -81,7 +80,7 @@ class Ways:
             settings,
             upstreams.parse(settings.upstream),
             _scalers(settings.wake),
-            _token(settings.wake_token_file),
+            secret.first(settings.wake_token_file),
             Keys.read(settings.keys),
             believe(ssl.create_default_context(), settings.ca_file, "gateway.ca_file"),
             tls.files("gateway", settings),
@@ -100,33 +99,6 @@ def _scalers(text: str) -> tuple[Address, ...]:
     if not all(isinstance(one, Address) for one in found):
         raise SettingError(f"gateway.wake is {text!r}; write the scaler's address, like http://127.0.0.1:9402")  # fmt: skip
     return tuple(one for one in found if isinstance(one, Address))
-
-
-def _token(path: Path | None) -> str:
-    """Read the scaler's token: the first line of the file.
-
-    Raises:
-        SettingError: naming the file, never what is in it.
-    """
-    if path is None:
-        return ""
-    try:
-        lines = path.read_text(encoding="ascii").split()
-    except OSError as error:
-        raise SettingError(f"token file {str(path)!r} {explain(error)}") from error
-    except UnicodeDecodeError as error:
-        raise SettingError(f"token file {str(path)!r} is no ASCII text") from error
-    if not lines:
-        raise SettingError(f"token file {str(path)!r} is empty; it must hold the scaler's token")
-    return lines[0]
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn with the signals left to us, so that a clean stop ends with exit code 0."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 @dataclass(frozen=True)
@@ -175,7 +147,7 @@ class Gate:
             timeout_graceful_shutdown=SENDING_SECONDS,
             ssl_context_factory=tls.factory(ways.secured),
         )
-        return cls(settings, fleet, waker, desk, _Server(config))
+        return cls(settings, fleet, waker, desk, connections.Server(config))
 
     async def serve(self, sock: socket.socket) -> None:
         """Serve until the server is told to end."""

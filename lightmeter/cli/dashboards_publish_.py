@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lightmeter import secret
 from lightmeter.cli.options import as_json, settings_options, settle
 from lightmeter.configuration import environment
-from lightmeter.errors import SettingError, explain
+from lightmeter.errors import SettingError
 from lightmeter.settings_grafana import Grafana
 
 
@@ -103,24 +103,14 @@ def token(settings: Grafana) -> str:
     """Read the token.
 
     Raises:
-        SettingError: there is none; it is never shown.
+        SettingError: there is none, or it is of no use; it is never shown.
     """
-    if settings.token_file is None:
-        text = environment().get(TOKEN, "").strip()
-    else:
-        text = _read(settings.token_file).strip()
-    if not text or not text.isascii() or not text.isprintable() or " " in text:
+    if settings.token_file:
+        return secret.word(settings.token_file)
+    text = environment().get(TOKEN, "").strip()
+    if not text:
         raise SettingError(f"there is no token for Grafana; put a service account's into a file and name it with --token-file, or set {TOKEN}")  # fmt: skip
-    return text
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SettingError(f"grafana.token_file {str(path)!r} {explain(error)}") from error
-    except UnicodeDecodeError as error:
-        raise SettingError(f"grafana.token_file {str(path)!r} is no text") from error
+    return secret.fit(text, TOKEN)
 
 
 def _certificates(settings: Grafana) -> str | None:

@@ -6,16 +6,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
 
-from lightmeter import doctor
+from lightmeter import doctor, secret
 from lightmeter.cli.options import as_json, settings_options, settle, sources
 from lightmeter.configuration import resolve
 from lightmeter.doctor import Check, Finding, Verdict
-from lightmeter.errors import SettingError, explain
 from lightmeter.section import Section
 from lightmeter.settings import SECTIONS, Serve
 from lightmeter.settings_dashboards import Dashboards
@@ -98,7 +96,9 @@ def _outside(ctx: click.Context, options: dict[str, Any]) -> Iterator[Check]:
 
     scale = settle(ctx, Scale, _only(options, "bearer_file", "target"))
     if url := _prometheus(ctx, options):
-        yield lambda: outside.check_prometheus(outside.Asked(url, _bearer(scale.bearer_file)))
+        yield lambda: outside.check_prometheus(
+            outside.Asked(url, secret.bearer(secret.word(scale.bearer_file)))
+        )
     if told := settle(ctx, Localprom, _only(options, "alertmanager")).alertmanager:
         yield lambda: outside.check_alertmanager(outside.Asked(told))
     given = _only(options, "token_file", "ca_file") | {"url": options["grafana"]}
@@ -126,23 +126,6 @@ def _named(ctx: click.Context, kind: type[Section], given: dict[str, Any], *keys
     known = {key: given.get(key) for key in kind.model_fields}
     values = resolve(kind, sources(ctx), known)[1]
     return any(value.origin != "default" for value in values if value.key in keys)
-
-
-def _bearer(path: Path | None) -> dict[str, str]:
-    """Read the header that opens a Prometheus.
-
-    Raises:
-        SettingError: naming the file, never what is in it.
-    """
-    try:
-        text = path.read_text(encoding="ascii").strip() if path else ""
-    except OSError as error:
-        raise SettingError(f"scale.bearer_file {str(path)!r} {explain(error)}") from error
-    except UnicodeDecodeError as error:
-        raise SettingError(f"scale.bearer_file {str(path)!r} is no ASCII text") from error
-    if not text.isprintable():
-        raise SettingError(f"scale.bearer_file {str(path)!r} must hold one line")
-    return {"authorization": f"Bearer {text}"} if text else {}
 
 
 def _show(findings: list[Finding]) -> None:

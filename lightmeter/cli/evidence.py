@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from lightmeter import secret
 from lightmeter.cli.written import put
 from lightmeter.errors import PlanError
 from lightmeter.settings_plan import Plan
@@ -63,10 +64,10 @@ def read_telemetry(asked: Asked, demand: Demand, tell: Callable[[str], None]) ->
     """
     if not asked.telemetry:
         return None
-    from planner import from_telemetry, promql
+    from planner import from_telemetry
 
     tell("reading the telemetry")
-    token = promql.token_of(asked.token_file) if asked.token_file else None
+    token = secret.word(asked.token_file, "bearer token") or None
     since, until = demand.start.timestamp(), demand.end.timestamp()
     return from_telemetry.read(asked.telemetry, since=since, until=until, token=token)
 

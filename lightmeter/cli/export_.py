@@ -12,6 +12,7 @@ import click
 
 from lightmeter import logs
 from lightmeter.cli.options import settings_options, settle
+from lightmeter.listening import listen
 from lightmeter.settings_export import Export
 
 
@@ -40,10 +41,10 @@ def _become(settings: Export) -> NoReturn:
     """
     from importlib import metadata
 
-    from exporter import serve, web
+    from exporter import web
 
     web.Web(settings.web_config)  # refused here, before anything runs
-    listener = serve.listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     listener.set_inheritable(True)
     given = {
         "version": metadata.version("lightmeter"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lightmeter import secret
 from lightmeter.cli import demand_, verify_
 from lightmeter.cli.options import as_json
 from lightmeter.cli.steps import Tell, steps
@@ -114,7 +115,7 @@ def _from_prometheus(
     _format: str, source: str, out: Path, options: dict[str, Any], tell: Tell
 ) -> Imported:
     from lightmeter.units import parse_duration
-    from planner import from_prometheus, promql
+    from planner import from_prometheus
 
     now = datetime.now(UTC)
     span = from_prometheus.days(
@@ -123,7 +124,7 @@ def _from_prometheus(
         parse_duration(options["step"] or "1m"),
     )
     path = options["bearer_token_file"]
-    token = promql.token_of(path) if path else None
+    token = secret.word(path, "bearer token") or None
     found = from_prometheus.read(source, span, token=token, tell=tell)
     return from_prometheus.without_poorer(found, out)
 

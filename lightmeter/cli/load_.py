@@ -18,9 +18,10 @@ from inference.load.arrivals import Window
 from inference.load.drive import Done
 from inference.load.log import Log
 from inference.load.session import Job, Outcome
+from lightmeter import secret
 from lightmeter.cli.options import as_json, settings_options, settle
 from lightmeter.configuration import LOAD_KEY_VARIABLE, environment
-from lightmeter.errors import InputError, ServerError, explain
+from lightmeter.errors import ServerError
 from lightmeter.settings_load import Load
 
 
@@ -121,20 +122,12 @@ def _key(path: Path | None) -> str | None:
     """Read the API key from its file, or from the environment.
 
     Raises:
-        InputError: there is no key in it, or more than a key.
+        SettingError: there is no key in it, or more than a key.
     """
-    name = f"API key file {str(path)!r}" if path else LOAD_KEY_VARIABLE
-    try:
-        text = path.read_text("utf-8") if path else environment().get(LOAD_KEY_VARIABLE)
-    except OSError as error:
-        raise InputError(f"{name} {explain(error)}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name} is no text") from error
-    if text is None:
-        return None
-    if not text.isascii() or len(text.split()) != 1:
-        raise InputError(f"{name} must hold one key and nothing else")
-    return text.strip()
+    if path:
+        return secret.word(path, "API key")
+    text = environment().get(LOAD_KEY_VARIABLE)
+    return None if text is None else secret.fit(text, LOAD_KEY_VARIABLE, "API key")
 
 
 def _run(job: Job, out: Path | None) -> Outcome:

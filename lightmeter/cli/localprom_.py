@@ -40,11 +40,12 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       curl -s localhost:9090/api/v1/query --data-urlencode 'query=up'
     """
     from lightmeter import tls
+    from lightmeter.listening import listen
     from lightmeter.localprom import server
 
     settings = settle(ctx, Localprom, options)
     secured = tls.files("localprom", settings)
-    with server.listen(settings.host, settings.port) as sock:
+    with listen(settings.host, settings.port) as sock:
         address = url(settings.host, sock.getsockname()[1], "https" if secured else "http")
         slo = _objectives(settings, address)
         engine = _engine(settings, slo, address)

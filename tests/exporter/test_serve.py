@@ -16,9 +16,9 @@ import pytest
 
 from exporter import serve
 from exporter.http1 import Answer, Request
-from exporter.serve import Bucket, Server, listen
+from exporter.serve import Bucket, Server
 from exporter.web import Rules, Web
-from lightmeter.errors import PortError
+from lightmeter.listening import listen
 from support.certs import Authority
 from support.clock import Clock
 from support.server import eventually
@@ -131,12 +131,6 @@ def test_failing_request(caplog: pytest.LogCaptureFixture) -> None:
         assert 200 == get(server).status_code
 
     assert "boom" in caplog.text
-
-
-def test_port_taken() -> None:
-    """A busy port is refused at once, with what to do."""
-    with listen("127.0.0.1", 0) as taken, pytest.raises(PortError, match="--port"):
-        listen("127.0.0.1", taken.getsockname()[1])
 
 
 def test_tls(authority: Authority) -> None:

@@ -132,18 +132,6 @@ def test_files() -> None:
     assert min(hard, connections.MOST_FILES) == int(python(code).out)
 
 
-@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="an option of Linux")
-def test_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever takes nothing of what is sent to it is disconnected, and its memory is free again."""
-    monkeypatch.setattr(connections, "UNREAD_SECONDS", 1.0)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        connections.set_options(listening)
-        with socket.create_connection(listening.getsockname()):
-            accepted, _ = listening.accept()
-            with accepted, pytest.raises(TimeoutError, match=r"\[Errno 110\]"):
-                flood(accepted)
-
-
 def test_kept(tmp_path: Path) -> None:
     """A connection that was of use outlives the pauses of a load balancer, which would get a 502."""
     with Server(tmp_path) as server:
