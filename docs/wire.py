@@ -39,6 +39,7 @@ from lightmeter.catalog import Term
 from lightmeter.localprom.api import Api
 from lightmeter.localprom.keep import Keeper
 from lightmeter.localprom.store import Store
+from lightmeter.scaling.decision import SCHEMA
 from lightmeter.scaling.signals import NEEDED, Observations
 from lightmeter.scaling.state import Settings, State
 from lightmeter.settings import Serve
@@ -241,7 +242,7 @@ def _plan() -> Iterator[str]:
 
 def _decision() -> Iterator[str]:
     yield "## The record of a decision\n"
-    yield "A line of `scale/decisions.jsonl`, and an item of `GET /v1/decisions`. [How it comes about](scaling.md#the-record).\n"
+    yield f"A line of `scale/decisions.jsonl`, and an item of `GET /v1/decisions`. [How it comes about](scaling.md#the-record). `schema` is {SCHEMA}; a record without it is of schema 1, and one of a later schema is refused ([upgrading](upgrading.md)).\n"
     seen, state, wished = told(Observations), told(State), told(Settings)
     yield f"`chosen_term` and the names in `votes` are: {', '.join(f'`{term}`' for term in Term)}.\n"
     yield "### observed\n"

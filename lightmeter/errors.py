@@ -12,7 +12,7 @@
     │   ├── RuleError         objectives or rules that cannot be used
     │   ├── DashboardError    a dashboard that cannot be read or written
     │   ├── WebhookError      a message of Alertmanager that cannot be read
-    │   ├── ScaleError        a scaling policy or trace that cannot be simulated
+    │   ├── ScaleError        a scaling policy, trace or decision that cannot be used
     │   ├── QueryError        an expression of PromQL that cannot be evaluated
     │   ├── PriceError        a price table or SKU that cannot be used
     │   └── PlanError         a question that the planner cannot answer as asked
@@ -79,7 +79,7 @@ class WebhookError(InputError):
 
 
 class ScaleError(InputError):
-    """A scaling policy is unknown, or a trace cannot be simulated."""
+    """A scaling policy is unknown, a trace cannot be simulated, or a decision cannot be read."""
 
 
 class QueryError(InputError):

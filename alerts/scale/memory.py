@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from alerts.scale.audit import newest
+from lightmeter.errors import ScaleError
 from lightmeter.scaling.decide import decide
 from lightmeter.scaling.decision import inputs
 from lightmeter.scaling.state import State, shifted
@@ -46,6 +47,9 @@ def recall(folder: Path, target: str, *, now: float, lapse: float = 0.0) -> Memo
         away = now - last["at"]
         floor = last["observed"].get("burn_floor", {}).get("value") or 0.0
         return Memory(shifted(after, away)._replace(frozen_until=after.frozen_until), _left(last), floor, last["at"] + lapse)  # fmt: skip
+    except ScaleError as error:
+        _log.warning("nothing is remembered: %s", error)
+        return Memory()
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         _log.warning("the last decision cannot be read, and nothing is remembered: %r", error)
         return Memory()

@@ -13,8 +13,9 @@ import uvicorn
 from dashboards.live.app import Beside, create_app
 from dashboards.live.proxy import Prometheus
 from lightmeter import connections, secret, tls
-from lightmeter.errors import ServerError, SettingError
+from lightmeter.errors import ScaleError, ServerError, SettingError
 from lightmeter.listening import listen
+from lightmeter.scaling.decision import check_schema
 from lightmeter.settings_dashboards import Dashboards
 from lightmeter.units import url, without_password
 
@@ -64,6 +65,10 @@ def decisions_of(client: httpx.AsyncClient, scaler: str) -> Callable[[], Any]:
             answer = await client.get(address, timeout=_SCALER_SECONDS)
             answer.raise_for_status()
             found: Sequence[Mapping[str, Any]] = answer.json()["decisions"]
+            for one in found:
+                check_schema(one)
+        except ScaleError as error:
+            raise ServerError(f"the scaler at {without_password(address)} is newer than this page: {error}") from error  # fmt: skip
         except (
             httpx.HTTPError,
             httpx.InvalidURL,

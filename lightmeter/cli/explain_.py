@@ -36,6 +36,7 @@ def command(name: str, decisions: Path, as_json: bool) -> None:  # noqa: FBT001
       lightmeter explain 3f9a --decisions lightmeter-data/scale --json
     """
     from alerts.scale import audit
+    from lightmeter.scaling.decision import check_schema
 
     found = None
     for one in audit.read(decisions):  # a fortnight of them does not fit into memory
@@ -45,6 +46,7 @@ def command(name: str, decisions: Path, as_json: bool) -> None:  # noqa: FBT001
         raise InputError(
             f"decision {name!r} is not in {str(decisions)!r}; give another ID, or --decisions"
         )
+    check_schema(found)
     click.echo(json.dumps(found, indent=2) if as_json else "\n".join(_words(found)))
 
 

@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from lightmeter.catalog import ACTIONS, Term
+from lightmeter.errors import ScaleError
 from lightmeter.scaling.signals import Observations
 from lightmeter.scaling.state import State
 
 
+SCHEMA = 1
+"""Of a decision's record; one without a number is of schema 1, which was written before it was counted."""
 Votes = dict[Term, int]
 Mode = Literal["advisory", "act"]
 _UP, _DOWN, _HOLD, _FREEZE = ACTIONS
@@ -58,6 +61,7 @@ class Decision(NamedTuple):
     ) -> dict[str, Any]:
         """Return the line for the audit: what came in, what was decided and what came of it."""
         return {
+            "schema": SCHEMA,
             "id": self.id,
             "at": self.at,
             "target": target,
@@ -74,8 +78,24 @@ class Decision(NamedTuple):
         }
 
 
+def check_schema(record: Mapping[str, Any]) -> None:
+    """Refuse a decision's record that a later release wrote, rather than half understand it.
+
+    Raises:
+        ScaleError: naming the decision and its schema.
+    """
+    found = record.get("schema", 1)
+    if type(found) is not int or not 1 <= found <= SCHEMA:
+        raise ScaleError(f"decision {str(record.get('id'))[:40]!r} is of schema {str(found)[:40]!r}, and this lightmeter reads 1 to {SCHEMA}; read it with the release that wrote it, or a later one")  # fmt: skip
+
+
 def inputs(record: Mapping[str, Any]) -> tuple[State, Observations, float]:
-    """Return what a recorded decision came from, to decide on it again."""
+    """Return what a recorded decision came from, to decide on it again.
+
+    Raises:
+        ScaleError: a later release wrote it. KeyError, TypeError, ValueError: something is missing.
+    """
+    check_schema(record)
     return (
         State.from_record(record["state"]),
         Observations.from_record(record["observed"]),

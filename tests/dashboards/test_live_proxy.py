@@ -156,6 +156,8 @@ def test_decisions_of_a_scaler() -> None:
     for answer in (refused, lambda _: httpx.Response(500), lambda _: httpx.Response(200, text="<html>"), lambda _: httpx.Response(200, json=[])):  # fmt: skip
         with pytest.raises(ServerError, match="the scaler at http://scaler:9402/v1/decisions cannot be asked"):  # fmt: skip
             ask(answer)
+    with pytest.raises(ServerError, match="is newer than this page: decision 'x' is of schema '2'"):
+        ask(lambda _: httpx.Response(200, json={"decisions": [{"id": "x", "schema": 2}]}))
 
 
 def test_command(tmp_path: Path) -> None:

@@ -341,7 +341,7 @@ def test_record_fields() -> None:
     """The record has the fields of the contract, and its name says what it came from."""
     record = decide(begun(), BUSY, 12.5).record("shop", mode="act", result="done")
 
-    assert ["id", "at", "target", "observed", "state", "votes", "chosen_term", "from", "to", "action", "reason", "mode", "result"] == list(record)  # fmt: skip
+    assert ["schema", "id", "at", "target", "observed", "state", "votes", "chosen_term", "from", "to", "action", "reason", "mode", "result"] == list(record)  # fmt: skip
     assert {"value": 2, "age_seconds": 0.0} == record["observed"]["ready"]
     assert (12.5, "shop", "act", "done") == (record["at"], record["target"], record["mode"], record["result"])  # fmt: skip
     assert record["id"] == decide(begun(), BUSY, 12.5).id
