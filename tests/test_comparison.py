@@ -1,4 +1,4 @@
-"""Each cell of ours on the page of comparisons leads to a test that there is."""
+"""What we say of ourselves, in the comparison and elsewhere, leads to a test that there is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 
-PAGE = Path(__file__).parents[1] / "docs" / "comparison.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "comparison.md"
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 OURS = "lightmeter"
 LINK = re.compile(r'\]\((?P<file>[^)\s]+)(?: "(?P<test>\w+)")?\)')
 
@@ -61,12 +64,21 @@ def test_shown(row: str, claim: str) -> None:
     ]
 
 
-def test_links() -> None:
-    """Every link of the page into the tests names one that there is."""
-    links = [link for link in LINK.finditer(PAGE.read_text()) if "tests/" in link["file"]]
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links(page: Path) -> None:
+    """Every link of a page into the tests names one that there is."""
+    links = [link for link in LINK.finditer(page.read_text()) if "tests/" in link["file"] and link["test"]]  # fmt: skip
 
     assert [] == [
         link[0]
         for link in links
-        if link["test"] not in defined((PAGE.parent / link["file"]).resolve())
+        if link["test"] not in defined((page.parent / link["file"]).resolve())
     ]
+
+
+def test_readme() -> None:
+    """Each part of the README leads to a test, a figure or the page that tells the rest."""
+    _, *parts = re.split(r"^## ", README.read_text(), flags=re.MULTILINE)
+
+    assert 8 == len(parts)
+    assert [] == [part.split("\n")[0] for part in parts if "](tests/" not in part and "](docs/" not in part]  # fmt: skip

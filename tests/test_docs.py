@@ -127,9 +127,11 @@ def test_scaling(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links(page: Path) -> None:
     """No page links to a file that is not there."""
-    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?(?: \"[^)]*\")?\)", page.read_text())
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?(?: \"[^)]*\")?\)", text)
     local = [target for target in targets if not target.startswith(("http://", "https://"))]
 
+    assert text.count("](") == len(targets) + len(re.findall(r"\]\(#", text))
     assert [] == [target for target in local if not (page.parent / target).exists()]
 
 

@@ -108,7 +108,7 @@ def test_readme_plan(tmp_path: Path) -> None:
         pytest.skip("LIGHTMETER_TRACES names no folder with gentd26/requests.csv.gz")
     readme = (DOCS.parent / "README.md").read_text()
     commands = re.findall(r"^lightmeter (?:history import gentd26|plan --history history) .*$", readme, re.MULTILINE)  # fmt: skip
-    (shown,) = re.findall(r"```text\n(option .*?)```", readme, re.DOTALL)
+    (shown,) = re.findall(r"```text\n([^`]*^option .*?)```", readme, re.DOTALL | re.MULTILINE)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ran = subprocess.run(["bash", "-ec", "\n".join(commands)], cwd=tmp_path, env=clean_environment(PATH=path, LIGHTMETER_TRACES=traces, COLUMNS="200"), capture_output=True, text=True, check=False)  # fmt: skip
 
