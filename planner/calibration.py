@@ -17,6 +17,7 @@ import pandas as pd
 from lightmeter import replay
 from lightmeter.replay import Floats
 from lightmeter.units import show_duration, show_ratio
+from planner.demand import ranks_among
 from planner.slo import Slo
 
 
@@ -112,9 +113,10 @@ def _waits(rows: pd.DataFrame, servers: int, swap_seconds: float) -> Floats:
     models, names = pd.factorize(rows["service"], sort=True)
     arrivals = np.asarray(since, dtype=np.float64)
     seconds = np.asarray(rows["seconds"], dtype=np.float64)
-    if len(names) == 1:
+    ranks = ranks_among(rows["priority"])
+    if len(names) == 1 and ranks is None:
         return replay.waits(arrivals, seconds, servers)
-    return replay.pool(arrivals, seconds, models.astype(np.int64), servers=servers, swap=swap_seconds).waits  # fmt: skip
+    return replay.pool(arrivals, seconds, models.astype(np.int64), servers=servers, swap=swap_seconds, ranks=ranks).waits  # fmt: skip
 
 
 def _compare(

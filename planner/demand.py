@@ -98,6 +98,13 @@ class Demand:
         counts = np.bincount(self.owner, minlength=len(self.services))
         return order, np.concatenate([[0], np.cumsum(counts)])
 
+    def ranks_of(self, rows: Integers) -> Integers | None:
+        """Ranks of the requests at these rows; None where they are alike."""
+        if self.ranks is None or not len(rows):
+            return None
+        found: Integers = self.ranks[rows]
+        return None if found.min() == found.max() else found
+
     def of(self, service: int) -> npt.NDArray[np.bool_]:
         """Mask the requests of one service."""
         mask: npt.NDArray[np.bool_] = self.owner == service
@@ -169,11 +176,12 @@ def from_frame(frame: pd.DataFrame, window: Window = (None, None)) -> Demand:
         left_out=int((~usable).sum()),
         refused=int((usable & refused).sum()),
         shared_time=int(used["gpu_seconds"].notna().sum()),
-        ranks=_ranks(used["priority"]),
+        ranks=ranks_among(used["priority"]),
     )
 
 
-def _ranks(priorities: pd.Series) -> Integers | None:
+def ranks_among(priorities: pd.Series) -> Integers | None:
+    """Ranks of requests, (n,): 0 interactive, 1 batch; None where all are alike."""
     batch = np.asarray(priorities == Priority.BATCH, dtype=np.int64)
     return batch if 0 < batch.sum() < len(batch) else None
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lightmeter.replay.engine import Engine, Floats, floats, need_one, run
+from lightmeter.replay import urgent
+from lightmeter.replay.engine import Engine, Floats, Integers, floats, integers, need_one, run
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ def elastic(
     idle: float,
     limit: int,
     reserved: int = 0,
+    ranks: Integers | None = None,
     engine: Engine = "auto",
 ) -> Elastic:
     """Replay GPUs that are started for the load, ready after ``start`` and released after ``idle``.
@@ -57,8 +59,15 @@ def elastic(
 
     ``reserved`` GPUs are on from the first instant to the last, beside those; they are taken first
     where idle, and have no entry in ``started`` and ``stopped``.
+
+    With ``ranks``, an int array (n,), a GPU that becomes free takes the request of the lowest rank
+    that waits, in order of arrival; whoever has begun is never interrupted. A new GPU is started
+    where the last in line would begin later than it is ready, so that nobody waits for ever behind
+    more urgent requests; ``cold`` marks the request at whose arrival that was.
     """
     need_one(limit + reserved)
+    if ranks is not None:
+        return _ranked(arrivals, services, ranks, (start, idle), sizes=(reserved, limit), engine=engine)  # fmt: skip
     n = len(arrivals)
     most = min(limit, n) + reserved
     free, births = np.zeros(most), np.full(most, -1.0)
@@ -82,6 +91,38 @@ def elastic(
     )
     by_start = np.lexsort((stopped[:count], started[:count]))
     return Elastic(waits, started[:count][by_start], stopped[:count][by_start], cold)
+
+
+def _ranked(
+    arrivals: Floats,
+    services: Floats,
+    ranks: Integers,
+    times: tuple[float, float],
+    *,
+    sizes: tuple[int, int],
+    engine: Engine,
+) -> Elastic:
+    reserved, limit = sizes
+    n, by = len(arrivals), urgent.by_arrival(arrivals, ranks)
+    most = min(limit, n) + reserved
+    waits, cold = np.empty(n), np.zeros(n, dtype=np.bool_)
+    started, stopped = np.empty(n), np.empty(n)
+    count = run(
+        urgent.kernel,
+        (floats(arrivals[by]), floats(services[by]), integers(ranks[by])),
+        (float(times[0]), float(times[1])),
+        (int(reserved), int(most)),
+        urgent.queues(integers(ranks[by])),
+        (np.zeros(most), np.full(most, -1.0), np.zeros(most, dtype=np.int64)),
+        np.zeros(most),
+        (waits, cold),
+        (started, stopped),
+        engine=engine,
+    )
+    by_start = np.lexsort((stopped[:count], started[:count]))
+    result, marked = np.empty(n), np.zeros(n, dtype=np.bool_)
+    result[by], marked[by] = waits, cold
+    return Elastic(result, started[:count][by_start], stopped[:count][by_start], marked)
 
 
 def _elastic(  # noqa: C901, PLR0912, PLR0913, PLR0917  (a kernel: one loop, its arrays one by one)

@@ -19,6 +19,7 @@ from lightmeter.replay.engine import (
     part,
     run,
 )
+from lightmeter.replay.urgent import by_arrival
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def together(
     owner: Integers,
     replicas: Replicas,
     *,
+    ranks: Integers | None = None,
     engine: Engine = "auto",
 ) -> Together:
     """Replay requests on the replicas of their service, ``owner`` (n,), first come, first served.
@@ -57,6 +59,9 @@ def together(
     A request takes an idle replica of its service, on the GPU with the fewest at work; where none is
     idle it waits. With one GPU and a replica for every request at speed 1 this is processor sharing
     (M/G/1-PS: Kleinrock, Queueing Systems, vol. 2, 1976, section 4.4).
+
+    With ``ranks``, an int array (n,), a replica that becomes idle takes the lowest rank that waits
+    for its service. Requests at work on a GPU progress alike, whatever their ranks.
 
     Raises:
         ValueError: a service has requests and no replica.
@@ -71,14 +76,19 @@ def together(
     if len(missing):
         raise ValueError(f"service {missing[0]} has requests and no replica")
     by_service = integers(np.argsort(service, kind="stable"))
-    queue = order_of(integers(owner))
+    ranks = np.zeros(n, dtype=np.int64) if ranks is None else integers(ranks)
+    levels = int(ranks.max(initial=0)) + 1
+    by = by_arrival(arrivals, ranks)
+    lines = integers(owner[by] * levels + ranks[by])
+    queue = order_of(lines)
+    counts = np.bincount(lines, minlength=names * levels)
     heads = integers(np.cumsum(counts) - counts)
     starts, ends, replica = np.empty(n), np.empty(n), np.zeros(n, dtype=np.int64)
     run(
         _together,
-        floats(arrivals),
-        floats(services),
-        integers(owner),
+        floats(arrivals[by]),
+        floats(services[by]),
+        (lines, levels),
         (gpu, service),
         integers(np.searchsorted(gpu, np.arange(gpus + 1))),
         (by_service, integers(np.searchsorted(service[by_service], np.arange(names + 1)))),
@@ -89,7 +99,8 @@ def together(
         (starts, ends, replica),
         engine=engine,
     )
-    return Together(starts, ends, replica if gpus == 1 else order[replica])
+    back, replica = np.argsort(by), replica if gpus == 1 else order[replica]
+    return Together(starts[back], ends[back], replica[back])
 
 
 @part
@@ -113,6 +124,15 @@ def _first(begin: int, end: int, job: Any, finish: Any) -> int:
         if job[r] >= 0 and (found < 0 or finish[r] < finish[found]):
             found = r
     return found
+
+
+@part
+def _line(first: int, levels: int, heads: Any, arrived: Any) -> int:
+    """Return the most urgent of a service's lines that somebody waits in, else the last."""
+    line = first
+    while line < first + levels - 1 and heads[line] == arrived[line]:
+        line += 1
+    return line
 
 
 @part
@@ -143,7 +163,7 @@ def _gone(  # noqa: PLR0917  (a kernel takes its arrays one by one)
 def _together(  # noqa: PLR0913, PLR0917  (a kernel: one loop, its arrays one by one)
     arrivals: Any,
     services: Any,
-    owner: Any,
+    lined: Any,
     residents: Any,
     of_gpu: Any,
     of_service: Any,
@@ -153,7 +173,7 @@ def _together(  # noqa: PLR0913, PLR0917  (a kernel: one loop, its arrays one by
     states: Any,
     results: Any,
 ) -> int:
-    gpu_of, service_of = residents
+    (lines, levels), (gpu_of, service_of) = lined, residents
     queue, heads, arrived = of_queue
     finish, job = working  # in work done by each of the GPU's jobs since it was idle; -1 is idle
     done, at, active, due = states
@@ -162,12 +182,12 @@ def _together(  # noqa: PLR0913, PLR0917  (a kernel: one loop, its arrays one by
     while left:
         g = _next_due(due)
         if i < n and arrivals[i] < due[g]:
-            now, name = arrivals[i], owner[i]
+            now, line, name = arrivals[i], lines[i], lines[i] // levels
             i += 1
-            arrived[name] += 1
+            arrived[line] += 1
             if _gone(i - 1, arrivals, services, (speeds, active), results):
                 replica[i - 1] = of_service[0][of_service[1][name]]
-                heads[name], left = heads[name] + 1, left - 1
+                heads[line], left = heads[line] + 1, left - 1
                 continue
             r = _choose(name, of_service[0], of_service[1], gpu_of, job, active)
             if r < 0:
@@ -184,13 +204,13 @@ def _together(  # noqa: PLR0913, PLR0917  (a kernel: one loop, its arrays one by
             job[r] = -1
             active[g] -= 1
             left -= 1
-            name = service_of[r]
+            line = _line(service_of[r] * levels, levels, heads, arrived)
         at[g] = now
         if not active[g]:
             done[g] = 0.0
-        if heads[name] < arrived[name]:  # r is idle and somebody waits for it
-            k = queue[heads[name]]
-            heads[name] += 1
+        if heads[line] < arrived[line]:  # r is idle and somebody waits for it
+            k = queue[heads[line]]
+            heads[line] += 1
             starts[k], replica[k] = now, r
             job[r], finish[r] = k, done[g] + services[k]
             active[g] += 1

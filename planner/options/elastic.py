@@ -38,7 +38,14 @@ def elastic_waits(demand: Demand, terms: Terms, idle: float) -> tuple[Floats, li
         arrivals, seconds = demand.arrivals[rows], demand.seconds[rows]
         start = terms.start_of(index)
         lives.append(
-            replay.elastic(arrivals, seconds, start=start, idle=idle, limit=terms.max_gpus)
+            replay.elastic(
+                arrivals,
+                seconds,
+                start=start,
+                idle=idle,
+                limit=terms.max_gpus,
+                ranks=demand.ranks_of(rows),
+            )
         )
         waits[rows] = lives[-1].waits
     return waits, lives

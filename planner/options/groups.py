@@ -140,7 +140,7 @@ class Yard:
             speeds=np.array([[1.0, 1.0 - lost]]),
         )
         taken = seconds if (speeds == 1.0).all() else seconds / speeds[place]
-        found = replay.together(arrivals, taken, place, replicas)
+        found = replay.together(arrivals, taken, place, replicas, ranks=demand.ranks_of(rows))
         return rows, np.maximum(found.ends - arrivals - seconds, 0.0)
 
     def _loss(self, service: int) -> float:

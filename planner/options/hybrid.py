@@ -109,6 +109,7 @@ def _replay(demand: Demand, terms: Terms, service: int, size: tuple[int, float])
         idle=size[1],
         limit=terms.max_gpus,
         reserved=size[0],
+        ranks=demand.ranks_of(rows),
     )
 
 

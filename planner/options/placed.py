@@ -229,6 +229,8 @@ def _facts(yard: Yard, mode: Mode, packing: Packing) -> tuple[tuple[str, float |
     if terms.others:
         speeds = ", ".join(f"{one.sku} {yard.speed(kind, 0):.3g}" for kind, one in enumerate(yard.types) if kind)  # fmt: skip
         facts.append(("speed of other GPUs over the one in the history", speeds, "measured where the services file has it, else the ratio of their peaks"))  # fmt: skip
+    if yard.demand.ranks is not None:
+        facts.append(("urgent requests", "first among those of their own service", "a GPU gives the services at work on it equal parts, however urgent"))  # fmt: skip
     if mode.sharing is not Sharing.MPS:
         facts.append(("memory of a neighbour", "not protected", "one fault domain: an overflow of one is everybody's"))  # fmt: skip
     return tuple(facts)

@@ -89,10 +89,11 @@ def alone(demand: Demand, rows: Integers, gpus: int, speed: float = 1.0) -> Floa
     """
     arrivals, seconds = demand.arrivals[rows], demand.seconds[rows]
     taken = seconds if speed == 1.0 else seconds / speed
-    if demand.ranks is None or len(np.unique(demand.ranks[rows])) == 1:
+    ranks = demand.ranks_of(rows)
+    if ranks is None:
         waits = replay.waits(arrivals, taken, gpus)
     else:
-        waits = replay.ranked(arrivals, taken, demand.ranks[rows], gpus)
+        waits = replay.ranked(arrivals, taken, ranks, gpus)
     return waits if speed == 1.0 else np.maximum(waits + taken - seconds, 0.0)
 
 

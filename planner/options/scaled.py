@@ -47,13 +47,19 @@ def scaled(demand: Demand, draws: Draws, terms: Terms) -> list[Option]:
         billed=billed(started, stopped, draws, terms.price) / SECONDS_PER_HOUR,
         cold_starts=len(lives),
         name="on-demand GPUs, ruled by lightmeter scale",
-        facts=(
-            ("scaling policy", terms.policy, "what 'lightmeter scale' does, as 'lightmeter simulate' plays it"),
-            ("seconds between two looks of the scaler", World().tick, "default of 'lightmeter simulate'"),
-        ),
+        facts=_facts(demand, terms),
         again=lambda other, changed: _waits(other, _played(other, changed)),
-    )  # fmt: skip
+    )
     return [judged(option, demand, draws, terms)]
+
+
+def _facts(demand: Demand, terms: Terms) -> tuple[tuple[str, float | str, str], ...]:
+    ranked = ("urgent requests", "in order of arrival, like the others", "the simulated fleet knows no priorities: they would wait less than is said here")  # fmt: skip
+    return (
+        ("scaling policy", terms.policy, "what 'lightmeter scale' does, as 'lightmeter simulate' plays it"),
+        ("seconds between two looks of the scaler", World().tick, "default of 'lightmeter simulate'"),
+        *(() if demand.ranks is None else (ranked,)),
+    )  # fmt: skip
 
 
 def _played(demand: Demand, terms: Terms) -> list[Played]:

@@ -39,7 +39,7 @@ def scheduled(demand: Demand, draws: Draws, terms: Terms) -> list[Option]:
     starts, stops = [], []
     for service, table in enumerate(tables):
         rows = demand.rows(service)
-        found = replay.timed(demand.arrivals[rows], demand.seconds[rows], table)
+        found = _timed(demand, rows, table)
         waits[rows] = found.waits
         on = _lives(demand, rows, table, found=found, start=terms.start_of(service))
         starts.append(on[0])
@@ -72,8 +72,13 @@ def _again(demand: Demand, tables: list[Timetable]) -> Floats:
     waits = np.empty(len(demand.arrivals))
     for service, table in enumerate(tables):
         rows = demand.rows(service)
-        waits[rows] = replay.timed(demand.arrivals[rows], demand.seconds[rows], table).waits
+        waits[rows] = _timed(demand, rows, table).waits
     return waits
+
+
+def _timed(demand: Demand, rows: Integers, table: Timetable) -> Timed:
+    ranks = demand.ranks_of(rows)
+    return replay.timed(demand.arrivals[rows], demand.seconds[rows], table, ranks=ranks)
 
 
 def profile(demand: Demand, rows: Integers) -> tuple[Floats, float]:
@@ -102,7 +107,7 @@ def _table(demand: Demand, draws: Draws, terms: Terms, size: tuple[int, int]) ->
         return Timetable(found, offset)
 
     def keeps(hours: int) -> bool:
-        waits = replay.timed(demand.arrivals[rows], demand.seconds[rows], off(hours)).waits
+        waits = _timed(demand, rows, off(hours)).waits
         within = terms.slo.within_at(waits, rows)
         return kept(draws, rows[asked], within[asked], terms.slo.target)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lightmeter.errors import PlanError
 from planner import services
-from planner.options import dedicated, shared
+from planner.options import WAYS, Sharing, dedicated, shared
 from planner.options.base import Known
 from support import plans
 from support.plans import demand_of, draws_of, terms
@@ -138,3 +139,26 @@ def test_batch_service(tmp_path: Path) -> None:
 
     assert 3000 == len(found.asked_waits)
     assert found.meets_slo
+
+
+def test_urgent_everywhere() -> None:
+    """Urgent requests wait less than batch ones on started, scheduled and shared GPUs too, or it is said."""
+    usage = [
+        one
+        for name in "ab"
+        for n in range(24 * 14)
+        if n % 24 in range(9, 18)
+        for one in [
+            *(row(3600.0 * n + k, 20.0, name, priority="batch", peak_vram_bytes=2**33) for k in range(4)),
+            row(3600.0 * n + 15, 20.0, name, priority="interactive", peak_vram_bytes=2**33),
+        ]
+    ]  # fmt: skip
+    demand = demand_of(usage)
+    here = terms(60.0, start_seconds=20.0, policy="recommended")
+    found = [one for way in WAYS for one in way.options(demand, draws_of(demand), here)]
+    slow = [one for one in found if np.median(one.asked_waits) >= np.median(one.waits[~demand.judged])]  # fmt: skip
+
+    assert {"on-demand GPUs", "dedicated GPUs, off at quiet hours"} < {one.title for one in found}
+    assert {Sharing.TIME_SLICING, Sharing.MPS} < {one.sharing for one in found}
+    assert ["on-demand GPUs, ruled by lightmeter scale"] == [one.title for one in slow]
+    assert "urgent requests" in [what for one in slow for what, _, _ in one.facts]
