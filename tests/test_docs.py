@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import itertools
 import json
 import os
 import re
+import runpy
 import shlex
 import socket
 import subprocess
@@ -154,6 +156,20 @@ def test_pictures() -> None:
     assert pictures
     assert [] == [one.name for one in pictures if one.stat().st_size > 150_000]
     assert [] == [one.name for one in pictures if f"pictures/{one.name})" not in shown]
+
+
+def test_site() -> None:
+    """On the site, too, code in a list is code, and a test that shows a claim is named."""
+    hook = runpy.run_path(str(ROOT / "docs" / "site_hook.py"))
+    markdown = importlib.import_module("markdown")  # has no types
+    extensions = ["tables", "fenced_code", "sane_lists"]
+    texts = [text for page in PAGES if re.search(r"^ +```", text := page.read_text(), re.MULTILINE)]
+    made = [markdown.markdown(hook["on_page_markdown"](text), extensions=extensions) for text in texts]  # fmt: skip
+    claim = hook["on_page_markdown"]('[kept](../tests/test_docs.py "test_site")')
+
+    assert len(made) >= 3
+    assert [] == [html[:60] for html in made if "<code>console" in html or "```" in html]
+    assert '<abbr title="tests/test_docs.py::test_site">kept</abbr>' == claim
 
 
 def anchors(page: Path) -> set[str]:
