@@ -83,13 +83,10 @@ WAYS: dict[str, Way] = {
 
 
 def scaler(url: str, token_file: str) -> dict[str, Any]:
-    """Tell the scaler, which knows the caller by a token."""
-    return {"webhook_configs": [{
-        "url": url,
-        "send_resolved": True,
-        "max_alerts": 0,
-        "http_config": {"authorization": {"type": "Bearer", "credentials_file": token_file}},
-    }]}  # fmt: skip
+    """Tell the scaler, which knows the caller by a token, if it asks for one."""
+    known = {"http_config": {"authorization": {"type": "Bearer", "credentials_file": token_file}}}
+    told = {"url": url, "send_resolved": True, "max_alerts": 0} | (known if token_file else {})
+    return {"webhook_configs": [told]}
 
 
 DEAD_MANS_SWITCH = """\

@@ -52,12 +52,17 @@ class Pace:
         return parse_duration(self.repeat) + 2 * parse_duration(self.interval) + 30
 
 
+_SCALING: inhibit.Matchers = {catalog.SCALING_LABEL: tuple(Scaling)}
+_ACTION: inhibit.Matchers = {catalog.ACTION_LABEL: tuple(ScaleAction)}
+
+
 @dataclass(frozen=True)
 class Routing:
     """What may differ from one installation to the other."""
 
     scaler_url: str = "http://127.0.0.1:9402/v1/alerts"
     token_file: str = f"{SECRETS}/scaler-token"
+    """Empty where the scaler asks for none."""
     pages: Pace = Pace("30s", "5m", "4h")
     tickets: Pace = Pace("5m", "1h", "1d")
     scaler: Pace = Pace("5s", "15s", "5m")
@@ -92,16 +97,30 @@ def _configuration(way: Way, slo: Slo, routing: Routing) -> str:
     return f"{HEADER}# {way.says}\n{document(content)}{DEAD_MANS_SWITCH}"
 
 
+def to_scaler(slo: Slo, routing: Routing) -> str:
+    """Write a configuration that tells the scaler what concerns it, and nobody else anything."""
+    content = {
+        "route": {
+            "receiver": NOWHERE,
+            "group_by": [*slo.group_by, catalog.SLO_LABEL, "alertname"],
+            "routes": [_to(SCALER, wanted, routing.scaler) for wanted in (_SCALING, _ACTION)],
+        },
+        "inhibit_rules": inhibit.rules(slo),
+        "receivers": [{"name": NOWHERE}, {"name": SCALER, **scaler(routing.scaler_url, routing.token_file)}],
+    }  # fmt: skip
+    return f"{HEADER}# Only the scaler is told. Who is to be woken comes from: lightmeter rules generate --format alertmanager\n{document(content)}"
+
+
 def _route(slo: Slo, routing: Routing) -> dict[str, Any]:
-    scaling = {catalog.SCALING_LABEL: tuple(Scaling)}
-    action = {catalog.ACTION_LABEL: tuple(ScaleAction)}
     return {
         "receiver": TICKETS,
         "group_by": [*slo.group_by, catalog.SLO_LABEL, "alertname"],
         **_paced(routing.tickets),
         "routes": [
-            _to(SCALER, scaling, routing.scaler) | {"continue": True},
-            _to(SCALER, action, routing.scaler) | {"continue": True},
+            *(
+                _to(SCALER, wanted, routing.scaler) | {"continue": True}
+                for wanted in (_SCALING, _ACTION)
+            ),
             _to(WATCHDOG, {"component": "meta", "severity": Severity.NONE}, routing.watchdog),
             {"receiver": NOWHERE, "matchers": inhibit.matchers({"severity": Severity.NONE})},
             _to(PAGES, {"severity": Severity.PAGE}, routing.pages),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -49,3 +49,25 @@ class Secured(Section):
         description="Certificate (PEM) of what listens; with it all of its ports speak TLS only. It is read again when it changes.",
     )
     tls_key_file: Path | None = Field(None, description="The certificate's key (PEM).")
+
+
+class Asked(NamedTuple):
+    """A page and its name; of one of metrics that is the label ``job`` of all that stands on it."""
+
+    name: str
+    url: str
+
+
+def targets(text: str) -> list[Asked]:
+    """Read ``NAME=URL,NAME=URL``.
+
+    Raises:
+        ValueError: naming the part that is none.
+    """
+    found = []
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        name, _, url = word.partition("=")
+        if not name or not url.startswith(("http://", "https://")):
+            raise ValueError(f"{word!r} is no target; write NAME=http://HOST:PORT/..., several with commas")  # fmt: skip
+        found.append(Asked(name, url))
+    return found

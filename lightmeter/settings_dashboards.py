@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from lightmeter.section import Port, Seconds, Secured
+from lightmeter.section import Port, Seconds, Secured, targets
 
 
 class Dashboards(Secured):
@@ -32,8 +32,18 @@ class Dashboards(Secured):
         pattern=r"^(https?://.*)?$",
     )
     report: Path | None = Field(None, description="Folder of the cost report to show.")
+    places: str = Field(
+        "",
+        description="Other pages that the live page links to, NAME=URL each, separated by commas.",
+    )
     trace_url: str = Field(
         "",
         description="Where a trace is shown; {trace_id} in it stands for its id. Dots on latency panels lead there.",
         pattern=r"^(https?://.*\{trace_id\}.*)?$",
     )
+
+    @field_validator("places")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        targets(value)
+        return value

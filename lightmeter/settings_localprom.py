@@ -3,33 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 from pydantic import Field, field_validator
 
-from lightmeter.section import Port, Seconds, Secured
-
-
-class Asked(NamedTuple):
-    """A page and its name; of one of metrics that is the label ``job`` of all that stands on it."""
-
-    name: str
-    url: str
-
-
-def targets(text: str) -> list[Asked]:
-    """Read ``NAME=URL,NAME=URL``.
-
-    Raises:
-        ValueError: naming the part that is none.
-    """
-    found = []
-    for word in filter(None, (part.strip() for part in text.split(","))):
-        name, _, url = word.partition("=")
-        if not name or not url.startswith(("http://", "https://")):
-            raise ValueError(f"{word!r} is no target; write NAME=http://HOST:PORT/..., several with commas")  # fmt: skip
-        found.append(Asked(name, url))
-    return found
+from lightmeter.section import Port, Seconds, Secured, targets
 
 
 class Localprom(Secured):

@@ -129,14 +129,15 @@ def test_advisory(tmp_path: Path) -> None:
 
 
 def test_own_prometheus(tmp_path: Path) -> None:
-    """A Prometheus of one's own is read instead of the store, and what it must scrape is said."""
+    """A Prometheus of one's own is read instead of the store; one that does not answer is said, and how to start one."""
     options = "--model", "still", "--duration", "1", "--prometheus", "http://127.0.0.1:9"
     with start(tmp_path, *free_ports(), *options) as process:
         out, err = process.communicate(timeout=60)
 
     assert 0 == process.returncode, err
-    assert re.search(r"Prometheus +http://127.0.0.1:9\n +it must scrape (http://\S+/metrics(, )?){3}\n", out)  # fmt: skip
-    assert "/v1/alerts" in out
+    assert re.search(r"Prometheus +http://127.0.0.1:9  \(cannot be asked: .+\)\n", out)
+    assert f"prometheus --config.file={tmp_path / 'prometheus' / 'prometheus.yml'}" in out
+    assert "/v1/alerts" in (tmp_path / "prometheus" / "alertmanager.yml").read_text()
     assert not (tmp_path / "metrics").exists()
 
 

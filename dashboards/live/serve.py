@@ -16,6 +16,7 @@ from lightmeter import connections, secret, tls
 from lightmeter.errors import ScaleError, ServerError, SettingError
 from lightmeter.listening import listen
 from lightmeter.scaling.decision import check_schema
+from lightmeter.section import targets
 from lightmeter.settings_dashboards import Dashboards
 from lightmeter.units import url, without_password
 
@@ -45,6 +46,7 @@ async def _serve(settings: Dashboards, bearer: str, sock: socket.socket, *, secu
             report=settings.report,
             scrape_seconds=settings.scrape_interval,
             trace_url=settings.trace_url,
+            places={place.name: place.url for place in targets(settings.places)},
         )
         scheme = "https" if secured else "http"
         address, port = sock.getsockname()[:2]

@@ -29,6 +29,11 @@ from lightmeter.units import url
 
 EXPORTER, SCALER, LOCALPROM = "exporter_", "scaler_", "localprom_"
 """Prefixes of the options of those parts."""
+DEFAULTS = {
+    "min": "1, or 0 where no worker is started",
+    "max": "as many as the GPUs have room for, 2 on a CPU",
+}
+"""What the scaler's settings are here, where nothing else is asked for, in words."""
 LOOK_SECONDS = 5.0
 """Between two looks of the scaler, where nothing else is asked for: somebody watches."""
 MOST_ON_CPU = 2
@@ -146,21 +151,25 @@ def settle(ctx: click.Context, options: Mapping[str, Any], up: Up, tell: Tell) -
     kept = {key: value for key, value in wired.items() if key in unset or key == "data"}
     localprom = localprom.model_copy(update=kept)
     if up.prometheus:
-        return replace(house, page=_page(up, localprom))
+        return replace(house, page=_page(ctx, up, scale, localprom))
     read = {"prometheus": url(localprom.host, localprom.port)}
     return replace(house, scale=scale.model_copy(update=read), localprom=localprom)
 
 
-def _page(up: Up, localprom: Localprom) -> Dashboards:
+def _page(ctx: click.Context, up: Up, scale: Scale, localprom: Localprom) -> Dashboards:
     """Show the boards over a Prometheus that is there, where the store would have shown them."""
+    settled = resolve(Dashboards, sources(ctx), {})[0]
     wired = {
         "host": localprom.host,
         "port": localprom.port,
         "prometheus": up.prometheus,
         "scaler": localprom.scaler,
+        "places": settled.places or localprom.places,
         "report": localprom.data / "report",
+        "bearer_file": settled.bearer_file or scale.bearer_file,
     }
-    return Dashboards.model_validate(wired)
+    _plain("dashboards", settled)
+    return settled.model_copy(update=wired)
 
 
 def _scaled(up: Up, serve: Serve, scale: Scale, free: set[str]) -> dict[str, Any]:

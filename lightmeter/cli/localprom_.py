@@ -9,10 +9,11 @@ import click
 
 from lightmeter.cli.dashboards_ import runbook_text
 from lightmeter.cli.options import settings_options, settle
-from lightmeter.cli.rules_ import objectives
+from lightmeter.cli.rules_ import leading_to, objectives
 from lightmeter.cli.written import put
 from lightmeter.errors import DashboardError
-from lightmeter.settings_localprom import Localprom, targets
+from lightmeter.section import targets
+from lightmeter.settings_localprom import Localprom
 from lightmeter.units import url
 
 
@@ -47,18 +48,10 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     secured = tls.files("localprom", settings)
     with listen(settings.host, settings.port) as sock:
         address = url(settings.host, sock.getsockname()[1], "https" if secured else "http")
-        slo = _objectives(settings, address)
+        slo = leading_to(objectives(settings.slo), address, settings.interval)
         engine = _engine(settings, slo, address)
         click.echo(f"localprom  {address}")
         server.serve(engine, _application(engine, settings), sock, secured)
-
-
-def _objectives(settings: Localprom, address: str) -> Slo:
-    """Read the objectives; links that they do not set lead to this program."""
-    slo = objectives(settings.slo)
-    ours = {"runbook": f"{address}/runbook", "dashboards": address}
-    links = slo.links.model_copy(update={key: to for key, to in ours.items() if key not in slo.links.model_fields_set})  # fmt: skip
-    return slo.model_copy(update={"links": links, "scrape_interval": settings.interval})
 
 
 def _engine(settings: Localprom, slo: Slo, address: str) -> Engine:

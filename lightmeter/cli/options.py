@@ -24,24 +24,32 @@ history_option = click.option(
 )
 
 
-def settings_options(kind: type[Section], *only: str, prefix: str = "") -> Callable[[F], F]:
-    """Add an option for each setting of a section, or for those named; their keys get the prefix."""
+def settings_options(
+    kind: type[Section], *only: str, prefix: str = "", defaults: Mapping[str, str] | None = None
+) -> Callable[[F], F]:
+    """Add an option for each setting of a section, or for those named; their keys get the prefix.
+
+    ``defaults`` says in words what a command takes instead of the section's own default.
+    """
     section = next(name for name, known in SECTIONS.items() if known is kind)
 
     def decorate(function: F) -> F:
         for key in reversed(only or tuple(kind.model_fields)):
-            function = _option(section, kind, key, prefix)(function)
+            default = (defaults or {}).get(key) or shown(kind.model_fields[key].default)
+            function = _option(section, kind, key, prefix, default=default)(function)
         return function
 
     return decorate
 
 
-def _option(section: str, kind: type[Section], key: str, prefix: str) -> Callable[[F], F]:
+def _option(
+    section: str, kind: type[Section], key: str, prefix: str, *, default: str
+) -> Callable[[F], F]:
     field = kind.model_fields[key]
     name = prefix + key
     flag = name.replace("_", "-")
     names = [f"--{flag}", *ALIASES.get((section, key), ())]
-    note = f"{field.description}  [default: {shown(field.default)}; env: {variable(section, key)}]"
+    note = f"{field.description}  [default: {default}; env: {variable(section, key)}]"
     if field.annotation is bool:
         return click.option(f"--{flag}/--no-{flag}", name, default=None, help=note)
     return click.option(*names, name, metavar=_metavar(key, field.annotation), help=note)

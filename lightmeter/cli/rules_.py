@@ -139,6 +139,13 @@ def objectives(file: Path | None) -> Slo:
         raise RuleError(f"objectives {str(path)!r} are no text: {error.reason}") from error
 
 
+def leading_to(slo: Slo, address: str, scrape_seconds: float) -> Slo:
+    """Have links that nobody set lead to the live page at ``address``."""
+    ours = {"runbook": f"{address}/runbook", "dashboards": address}
+    links = slo.links.model_copy(update={key: to for key, to in ours.items() if key not in slo.links.model_fields_set})  # fmt: skip
+    return slo.model_copy(update={"links": links, "scrape_interval": scrape_seconds})
+
+
 def _labels(given: tuple[str, ...]) -> dict[str, str]:
     for one in given:
         if not one.partition("=")[2]:

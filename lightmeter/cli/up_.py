@@ -21,6 +21,7 @@ from lightmeter.cli import house, live
 from lightmeter.cli.child import Child
 from lightmeter.cli.house import House
 from lightmeter.cli.options import as_json, settings_options, settle
+from lightmeter.cli.own_prometheus import Own, own, short
 from lightmeter.cli.plan_ import check_plan, make_plan, show_plan
 from lightmeter.cli.revive import Reviver
 from lightmeter.errors import HistoryError, PlanError, ServerError
@@ -30,7 +31,7 @@ from lightmeter.settings_localprom import Localprom
 from lightmeter.settings_plan import Plan
 from lightmeter.settings_scale import Scale
 from lightmeter.settings_up import Up
-from lightmeter.units import counted, show_duration, url
+from lightmeter.units import counted, show_duration, without_password
 
 
 SECONDS_WITHOUT_TERMINAL = 60.0
@@ -55,7 +56,9 @@ _SERVE = ("model", "data", "host", "port", "metrics_port", "workers", "device")
 @settings_options(Serve, *_SERVE)
 @settings_options(Export, "port", prefix=house.EXPORTER)
 @settings_options(Localprom, "port", prefix=house.LOCALPROM)
-@settings_options(Scale, "port", "min", "max", prefix=house.SCALER)
+@settings_options(
+    Scale, "port", "min", "max", "bearer_file", prefix=house.SCALER, defaults=house.DEFAULTS
+)
 @as_json
 @click.pass_context
 def command(ctx: click.Context, /, as_json: bool, **options: Any) -> None:  # noqa: FBT001
@@ -114,12 +117,15 @@ def _run(settled: House, tell: Callable[[str], None]) -> bool:
         }
         for part in parts.values():
             stack.callback(part.ask_to_end)  # all at once, before the first is waited for
-        ready = asyncio.run(_session(settled, parts, tell=tell))
+        ours = stack.enter_context(own(settled))
+        ready = asyncio.run(_session(settled, parts, tell=tell, ours=ours))
         tell("\nEnding all parts. Ctrl-C again does not wait for them.")
     return ready
 
 
-async def _session(settled: House, parts: Parts, *, tell: Callable[[str], None]) -> bool:
+async def _session(
+    settled: House, parts: Parts, *, tell: Callable[[str], None], ours: Own | None
+) -> bool:
     stop, up = asyncio.Event(), settled.up
     endless = up.duration == 0 and sys.stdin.isatty() and sys.stdout.isatty()
     seconds = float("inf") if endless else up.duration or SECONDS_WITHOUT_TERMINAL
@@ -131,12 +137,16 @@ async def _session(settled: House, parts: Parts, *, tell: Callable[[str], None])
         if stop.is_set():
             return False
         said = {name: await _address(parts[name], word) for name, word in _WORDS if name in parts}
+        seen = short(await ours.first()) if ours else ""
         until = "Ctrl-C" if math.isinf(seconds) else f"{show_duration(seconds)} have passed"
         tell(
             f"\nReady after {time.monotonic() - began:.1f} s. "
-            f"Runs until {until}, then prints the cost plan.\n{_table(settled, parts, said)}\n"
+            f"Runs until {until}, then prints the cost plan.\n{_table(settled, parts, said, seen)}\n"
         )
-        async with _load(settled.api, up.load, stop):
+        if ours and ours.advice():
+            tell(f"{ours.advice()}\n")
+        watched = ours.followed(tell) if ours else contextlib.nullcontext()
+        async with _load(settled.api, up.load, stop), watched:
             metrics = settled.pages["server"]
             reviver = Reviver({name: parts[name] for name in said}, tell)
 
@@ -174,7 +184,7 @@ async def _address(part: Child, word: str) -> str:
     return f"not yet; its log is {part.log}"
 
 
-def _table(settled: House, parts: Parts, said: Mapping[str, str]) -> str:
+def _table(settled: House, parts: Parts, said: Mapping[str, str], seen: str) -> str:
     api, data = settled.api, settled.serve.data
     rows = [
         ("web page", f"{api}/"),
@@ -184,7 +194,7 @@ def _table(settled: House, parts: Parts, said: Mapping[str, str]) -> str:
         ("ready?", f"{api}/readyz"),
         ("metrics", settled.pages["server"]),
         ("GPUs and host", said["export"]),
-        *_kept(settled, said),
+        *_kept(settled, said, seen),
         ("scaler", f"{_under(said['scale'], '/v1/decisions')}  ({_scales(settled)})"),
         ("usage history", str(data / "history")),
         ("logs", str(parts["serve"].log.parent)),
@@ -192,15 +202,10 @@ def _table(settled: House, parts: Parts, said: Mapping[str, str]) -> str:
     return "\n".join(f"  {name:14} {value}" for name, value in rows)
 
 
-def _kept(settled: House, said: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Say where metrics are kept, and what a Prometheus that is not ours has to know."""
+def _kept(settled: House, said: Mapping[str, str], seen: str) -> Iterator[tuple[str, str]]:
+    """Say where metrics are kept."""
     if settled.localprom is None:
-        yield "Prometheus", settled.up.prometheus
-        yield "", f"it must scrape {', '.join(settled.pages.values())}"
-        yield (
-            "",
-            f"and its Alertmanager post to {url(settled.scale.host, settled.scale.port)}/v1/alerts; the rules: lightmeter rules generate",
-        )
+        yield "Prometheus", f"{without_password(settled.up.prometheus)}  ({seen})"
         return
     yield "PromQL", _under(said["localprom"], "/api/v1/query?query=up")
     yield "alerts", _under(said["localprom"], "/api/v1/alerts")
