@@ -152,11 +152,11 @@ class PictureStore:
             self._shelf.write(name, data)
         except StoreError:
             with self._lock:
+                self._writing.discard(name)
                 self._stock.drop(name)
             raise
-        finally:
+        with self._lock:  # at once: a look in between would not know the file, and it would go
             self._writing.discard(name)
-        with self._lock:
             crowded_out = name not in self._stock  # by others, while it was being written
         if crowded_out:
             self._shelf.remove(name)

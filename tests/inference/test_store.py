@@ -190,6 +190,24 @@ def test_many_at_once(place: str) -> None:
     assert {100} == {len(data) for data in found}
 
 
+def test_stored_during_a_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that is stored while a slow place is being listed stays."""
+    shop, one = PictureStore(str(tmp_path), ROOMY), name()
+    monkeypatch.setattr(shop._shelf, "entries", list)  # as listed before it was written
+    looking = threading.Thread(target=shop._look)
+
+    class Writing(set[str]):
+        def discard(self, element: str) -> None:
+            super().discard(element)
+            looking.start()
+            looking.join(0.2)  # it is through by now, unless it may not look yet
+
+    monkeypatch.setattr(shop, "_writing", Writing())
+    run(shop.put(one, b"picture"))
+    looking.join()
+    assert b"picture" == run(shop.get(one))
+
+
 @pytest.mark.parametrize(
     "bad",
     [
