@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import json
 import logging
@@ -148,8 +147,7 @@ async def trial(settings: Serve, model: str) -> Trial:
 async def _loaded(shared: Shared) -> None:
     ready = asyncio.ensure_future(shared.ready.wait())
     shared.fatal.add_done_callback(lambda _: ready.cancel())
-    with contextlib.suppress(asyncio.CancelledError):
-        await ready
+    await asyncio.wait([ready])
     if shared.fatal.done():
         shared.fatal.result()
 

@@ -57,9 +57,7 @@ class LineFile:
         written = os.write(self._file, data)
         try:
             self._keep(written, len(data))
-        except (
-            OSError
-        ):  # take back what was written: who is told so says that there is no such line
+        except OSError:  # whoever is told so says that there is no such line: take it back
             os.ftruncate(self._file, os.fstat(self._file).st_size - written)
             raise
 
@@ -120,12 +118,15 @@ def files(folder: Path) -> list[Path]:
 
 
 def is_live(path: Path) -> bool:
-    """Tell whether some process still holds the file open for appending."""
+    """Tell whether some process still holds the file open for appending, or it is gone.
+
+    One that cannot be opened is not live: whoever reads it next says what is wrong with it.
+    """
     try:
         with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # two who look do not see each other
+    except (BlockingIOError, FileNotFoundError):
         return True
-    except FileNotFoundError:
-        return True
+    except OSError:
+        return False
     return False

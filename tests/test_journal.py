@@ -248,6 +248,15 @@ def test_live(tmp_path: Path) -> None:
     assert not journal.is_live(book.path)
 
 
+def test_two_look(tmp_path: Path) -> None:
+    """A journal that somebody else looks at just now is not taken for one that is written."""
+    with Journal(tmp_path) as book:
+        book.append(SPARSE)
+    with book.path.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert not journal.is_live(book.path)
+
+
 def test_two_writers(tmp_path: Path) -> None:
     """Two servers can share a folder: each has a journal of its own, and no row is lost."""
     with Journal(tmp_path) as one, Journal(tmp_path) as other:

@@ -199,6 +199,12 @@ def test_no_gpus() -> None:
         replay.elastic(np.array([0.0]), np.array([1.0]), start=0.0, idle=0.0, limit=0)
 
 
+def test_unequal_lengths() -> None:
+    """A service without its arrival is refused, not guessed."""
+    with pytest.raises(ValueError, match="1 arrivals and 2 services"):
+        replay.elastic(np.zeros(1), np.zeros(2), start=1.0, idle=1.0, limit=1)
+
+
 def test_nobody() -> None:
     """Where nothing is asked for, nothing is started."""
     nothing = np.array([], dtype=np.float64)

@@ -149,6 +149,15 @@ def test_other_readers(tmp_path: Path) -> None:
     assert ["2026-10-01", "2026-10-02", "2026-10-03"] == sorted(found["date"].to_pylist())
 
 
+def test_unreadable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What cannot even be opened is named in the log, and the other journals are sealed."""
+    append(tmp_path, row(0))
+    (tmp_path / journal.FOLDER / "a.jsonl").mkdir()
+
+    assert 1 == history.seal_orphans(tmp_path)
+    assert "journal a.jsonl is not sealed" in caplog.text
+
+
 def test_live_journal(tmp_path: Path) -> None:
     """A journal that is still written stays, and its rows are read all the same."""
     with Journal(tmp_path) as book:

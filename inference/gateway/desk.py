@@ -140,6 +140,8 @@ class Desk:
         if not len(self.queue) or self.fleet.best(now) is None:
             return None
         for ticket in itertools.islice(self.queue, MOST_SCANNED):
+            if ticket.future.done():  # its client has just gone, and it is about to leave the line
+                continue
             replica = self.fleet.best(now, self._avoid.get(ticket, frozenset()))
             if replica:
                 return ticket, replica

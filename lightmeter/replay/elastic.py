@@ -9,7 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from lightmeter.replay import urgent
-from lightmeter.replay.engine import Engine, Floats, Integers, floats, integers, need_one, run
+from lightmeter.replay.engine import (
+    Engine,
+    Floats,
+    Integers,
+    floats,
+    integers,
+    need_equal,
+    need_one,
+    run,
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ def elastic(
     more urgent requests; ``cold`` marks the request at whose arrival that was.
     """
     need_one(limit + reserved)
+    need_equal(arrivals, services)
     if ranks is not None:
         return _ranked(arrivals, services, ranks, (start, idle), sizes=(reserved, limit), engine=engine)  # fmt: skip
     n = len(arrivals)

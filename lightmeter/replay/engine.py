@@ -46,7 +46,8 @@ def run(kernel: Callable[..., int], *arguments: Any, engine: Engine = "auto") ->
     """Run a kernel that writes into the arrays it is given; it returns a count.
 
     Compiled it works on the arrays; else on lists in their place, which plain Python reads several
-    times faster, and which are copied back where the array may be written to. Both engines do the same arithmetic in the same order.
+    times faster, and which are copied back where the array may be written to. Both engines do the
+    same arithmetic in the same order.
     """
     if engine == "numba" or (engine == "auto" and have_numba()):
         return int(_compiled(kernel)(*arguments))

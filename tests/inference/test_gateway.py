@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import ssl
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from inference.gateway.replica import Load, Replica, least
 from inference.gateway.server import Ways
 from inference.gateway.upstreams import Address, Name
 from inference.gateway.waking import Arrivals
+from inference.keys import ANYONE
 from inference.orders import InvalidRequest
 from lightmeter import catalog
 from lightmeter.errors import SettingError
@@ -208,6 +210,27 @@ def test_waits_for_room() -> None:
         async with replica(once_full) as a, front(a) as one:
             assert 200 == (await one.post()).status_code
             assert 2 == len(posts(a))
+
+    run(check())
+
+
+def test_leaves_as_another_ends() -> None:
+    """Who goes just as a place gets free costs nobody else an answer, and keeps no place."""
+
+    async def check() -> None:
+        async with replica() as a, front(a, in_flight=1) as one:
+            desk, nobody = one.gate.desk, frozenset[Replica]()
+            ask = asks.read(b'{"prompt": "a fox"}', one.gate.settings)
+            first, gone, last = (desk.enter(ask, ANYONE, b"", time.monotonic()) for _ in range(3))
+            there = await desk.turn(first, nobody)
+            going = asyncio.create_task(desk.turn(gone, nobody))
+            await one.until(lambda: len(desk.queue) == 1)
+            going.cancel()
+            desk.leave(first)
+            with pytest.raises(asyncio.CancelledError):
+                await going
+            assert there is await desk.turn(last, nobody)
+            desk.leave(last)
 
     run(check())
 

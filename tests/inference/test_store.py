@@ -197,7 +197,7 @@ def test_stored_during_a_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     looking = threading.Thread(target=shop._look)
 
     class Writing(set[str]):
-        def discard(self, element: str) -> None:
+        def discard(self, element: object) -> None:
             super().discard(element)
             looking.start()
             looking.join(0.2)  # it is through by now, unless it may not look yet

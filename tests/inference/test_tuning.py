@@ -199,6 +199,20 @@ def _batch(side: int, images: int) -> Batch:
     return Batch([ticket] * images, StopReason.FULL)
 
 
+def test_interrupted_trial(tmp_path: Path) -> None:
+    """Ctrl-C ends a trial run that still loads the model."""
+
+    async def live() -> None:
+        settings = Serve.model_validate({"model": "still", "data": tmp_path})
+        running = asyncio.create_task(tuner.trial(settings, "still"))
+        await asyncio.sleep(0.1)
+        running.cancel()
+        await asyncio.wait_for(running, 30)
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(live())
+
+
 def test_no_advice_no_change(tmp_path: Path) -> None:
     """A server that has seen one batch size only changes nothing."""
     with Server(tmp_path, "--auto-tune") as server:
