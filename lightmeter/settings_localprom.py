@@ -39,6 +39,10 @@ class Localprom(Secured):
         description="Address of `lightmeter scale`, which is told of the alerts that concern scaling, and whose decisions the page shows.",
         pattern=r"^(https?://\S+)?$",
     )
+    scaler_token_file: Path | None = Field(
+        None,
+        description="File with the token for that scaler, as its scale.token_file has it; the first, where there are several. It is read again for each message.",
+    )
     places: str = Field(
         "",
         description="Other pages that the live page links to, NAME=URL each, separated by commas.",

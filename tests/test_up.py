@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 
 from exporter.exposition import TEXT
@@ -65,7 +66,8 @@ def test_interrupt(tmp_path: Path) -> None:
     """One Ctrl-C ends everything, prints the plan, and leaves no process behind.
 
     Until then every address of the table answers: GPUs and host are exported (without a driver
-    that is the host), the store knows all parts and the rate of requests, the scaler decides.
+    that is the host), the store knows all parts and the rate of requests, the scaler decides, and
+    takes words from nobody but the store and whoever may read its token.
     """
     with start(
         tmp_path, *free_ports(), "--model", "still", "--duration", "300", "--load", "10", **SOON
@@ -82,9 +84,15 @@ def test_interrupt(tmp_path: Path) -> None:
         decided = eventually(lambda: fetch(decisions).json()["decisions"][-1]["observed"].get("rate_long", {}).get("value"))  # fmt: skip
         [alert] = [rule for group in fetch(told(words, "alerts").replace("/alerts", "/rules")).json()["data"]["groups"] for rule in group["rules"] if rule["name"] == "LightmeterNoWorkerReady"]  # fmt: skip
         family = psutil.Process(process.pid).children(recursive=True)
+        token = (tmp_path / "scaler.token").read_text().strip()
+        brake = decisions.replace("decisions", "freeze")
+        braked = [httpx.post(brake, json={"seconds": 0}, headers=shown, trust_env=False).status_code for shown in ({}, {"authorization": f"Bearer {token}"})]  # fmt: skip
+        store = next(one.environ() for one in family if "localprom" in one.cmdline())
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
 
+    assert [401, 200] == braked
+    assert str(tmp_path / "scaler.token") == store["LIGHTMETER_LOCALPROM_SCALER_TOKEN_FILE"]
     assert 0 == process.returncode
     assert "The cost plan of what was just seen" in out
     assert len(pages) >= 9

@@ -37,7 +37,8 @@ DEFAULTS = {
 LOOK_SECONDS = 5.0
 """Between two looks of the scaler, where nothing else is asked for: somebody watches."""
 MOST_ON_CPU = 2
-KEY_FILE = "admin.key"
+KEY_FILE, TOKEN_FILE = "admin.key", "scaler.token"
+"""Made once: what opens the server's admin routes, and what the scaler asks for."""
 LOCK_FILE = "up.lock"
 """Held by the kernel for as long as the process lives, however it ends."""
 Tell = Callable[[str], None]
@@ -122,7 +123,7 @@ class House:
 
 
 def settle(ctx: click.Context, options: Mapping[str, Any], up: Up, tell: Tell) -> House:
-    """Settle everything, and make the key with which the scaler starts and ends workers.
+    """Settle everything, and make the key with which the scaler starts and ends workers, and its own token.
 
     Raises:
         PortError: a port that was asked for is taken. InputError: the data folder cannot be written.
@@ -139,15 +140,19 @@ def settle(ctx: click.Context, options: Mapping[str, Any], up: Up, tell: Tell) -
     if serve.admin_key_file is None:
         serve = serve.model_copy(update={"admin_key_file": _key(serve.data / KEY_FILE)})
     scale = scale.model_copy(update=_scaled(up, serve, scale, free))
+    if scale.token_file is None:
+        scale = scale.model_copy(update={"token_file": _key(serve.data / TOKEN_FILE)})
     house = House(up, serve, export, scale)
     localprom, unset = ports.settle(Localprom, options, "port", prefix=LOCALPROM)
-    wired = {
+    wired: dict[str, Any] = {
         "data": serve.data,
         "scaler": url(scale.host, scale.port),
         "places": f"Make pictures={house.api}/",
         "targets": ",".join(f"{job}={page}" for job, page in house.pages.items()),
     }
     _plain("localprom", localprom)
+    if "scaler" in unset:  # another one is not shown our token
+        wired["scaler_token_file"] = scale.token_file
     kept = {key: value for key, value in wired.items() if key in unset or key == "data"}
     localprom = localprom.model_copy(update=kept)
     if up.prometheus:
@@ -228,7 +233,7 @@ def claimed(data: Path) -> Iterator[None]:
 
 
 def _key(path: Path) -> Path:
-    """Make an admin's key that only this user can read; the one that is there stays."""
+    """Make a key that only this user can read; the one that is there stays."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123  (its mode)

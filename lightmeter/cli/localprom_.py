@@ -76,6 +76,7 @@ def _engine(settings: Localprom, slo: Slo, address: str) -> Engine:
         rule_interval_seconds=settings.rule_interval,
         alertmanager_url=settings.alertmanager,
         webhook_url=f"{settings.scaler.rstrip('/')}/v1/alerts" if settings.scaler else "",
+        webhook_token_file=settings.scaler_token_file,
     )
     return Engine(plan, said=_log.warning)
 

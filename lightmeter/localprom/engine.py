@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 from starlette.applications import Starlette
 
-from lightmeter.errors import HistoryError
+from lightmeter import secret
+from lightmeter.errors import HistoryError, SettingError
 from lightmeter.localprom import archive, notify, resume, rules
 from lightmeter.localprom.api import Api
 from lightmeter.localprom.archive import Archive
@@ -41,6 +42,8 @@ class Plan:
     alertmanager_url: str = ""
     webhook_url: str = ""
     """Told of the alerts that concern scaling, as Alertmanager tells its receivers."""
+    webhook_token_file: Path | None = None
+    """Its first token is shown there; read again for each message, so that it can be changed."""
 
 
 class Engine:
@@ -56,7 +59,9 @@ class Engine:
         Raises:
             HistoryError: the folder cannot be used.
             RuleError: a rule file cannot be used.
+            SettingError: the file of the token cannot be used.
         """
+        secret.first(plan.webhook_token_file)
         self.plan = plan
         self._said = said
         self._complaints: dict[str, str] = {}
@@ -111,19 +116,20 @@ class Engine:
             await self._post(f"{self.plan.alertmanager_url.rstrip('/')}/api/v2/alerts", alerts)
         message = notify.message(alerts, now_ms)
         if self.plan.webhook_url and message["alerts"]:
-            await self._post(self.plan.webhook_url, message)
+            await self._post(self.plan.webhook_url, message, self.plan.webhook_token_file)
 
-    async def _post(self, url: str, told: Any) -> None:
+    async def _post(self, url: str, told: Any, token_file: Path | None = None) -> None:
         """Tell an address; say once what is in the way, and when it no longer is."""
-        complaint = await self._complaint(url, told)
+        complaint = await self._complaint(url, told, token_file)
         if complaint != self._complaints.get(url, ""):
             self._said(complaint or f"{url} takes alerts again")
         self._complaints[url] = complaint
 
-    async def _complaint(self, url: str, told: Any) -> str:
+    async def _complaint(self, url: str, told: Any, token_file: Path | None) -> str:
         try:
-            answer = await self._client.post(url, json=told)
-        except httpx.HTTPError as error:
+            shown = secret.bearer(secret.first(token_file))
+            answer = await self._client.post(url, json=told, headers=shown)
+        except (httpx.HTTPError, SettingError) as error:
             return f"{url} cannot be told of alerts: {str(error) or type(error).__name__}"
         if not answer.is_error:
             return ""

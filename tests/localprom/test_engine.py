@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from alerts.levels import Bounds, Level
 from alerts.webhook import PATH, Webhook
+from lightmeter.errors import SettingError
 from lightmeter.localprom import notify
 from lightmeter.localprom.engine import Alerts, Engine, Plan
 from lightmeter.localprom.scrape import Target
@@ -26,6 +27,9 @@ RULES = "groups: [{name: g, rules: [{alert: High, expr: 'level > 1', annotations
 class _Handler(BaseHTTPRequestHandler):
     takes = 500
 
+    def heard(self) -> None:
+        """Take note of a message."""
+
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
@@ -33,6 +37,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
+        self.heard()
         self.send_response(self.takes)
         self.end_headers()
 
@@ -92,6 +97,39 @@ def test_said_once(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) ->
     to = f"{url}/api/v2/alerts"
     refused = f"{to} answers 500 to alerts: "
     assert [refused, f"{to} takes alerts again", refused] == said
+
+
+def test_token(tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scaler that asks for a token is shown it, a new one from the next message on; no Alertmanager is."""
+    shown: dict[str, list[str | None]] = {}
+
+    def noted(self: _Handler) -> None:
+        shown.setdefault(self.path, []).append(self.headers["authorization"])
+
+    monkeypatch.setattr(_Handler, "heard", noted)
+    monkeypatch.setattr(_Handler, "takes", 200)
+    rules, token, said = tmp_path / "rules.yaml", tmp_path / "token", list[str]()
+    rules.write_text(RULES.replace("level > 1", "vector(7)").replace("alert: High", "alert: High, labels: {scaling: raise}"))  # fmt: skip
+    token.write_text("new-token-of-ours\nold-token-of-ours\n")
+    engine = Engine(Plan(rule_files=[rules], alertmanager_url=url, webhook_url=f"{url}/v1/alerts", webhook_token_file=token), said=said.append)  # fmt: skip
+
+    async def evaluated() -> None:
+        await engine.evaluate(60_000)
+        token.write_text("newest-token-of-ours\n")
+        await engine.evaluate(120_000)
+        token.unlink()
+        await engine.evaluate(180_000)
+
+    asyncio.run(evaluated())
+    assert ["Bearer new-token-of-ours", "Bearer newest-token-of-ours"] == shown["/v1/alerts"]
+    assert [None, None, None] == shown["/api/v2/alerts"]
+    assert [f"{url}/v1/alerts cannot be told of alerts: token file {str(token)!r} does not exist"] == said  # fmt: skip
+
+
+def test_no_token(tmp_path: Path) -> None:
+    """A file of a token that cannot be used is refused at the start."""
+    with pytest.raises(SettingError, match="does not exist"):
+        Engine(Plan(webhook_token_file=tmp_path / "token"), said=print)
 
 
 def test_told_to_a_scaler() -> None:
