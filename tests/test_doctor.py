@@ -172,6 +172,9 @@ def test_cluster() -> None:
         server.fault = 401
         shut = cluster_checks.judge_cluster(shop, "deployment")
 
+    asked = [body["spec"]["resourceAttributes"] for _, path, body in server.asked if "reviews" in path]  # fmt: skip
+    names = {(one["verb"], one["resource"]): one.get("name") for one in asked}
+    assert ("shop", "lightmeter-deployment-shop", None, None) == tuple(names[one] for one in (("patch", "deployments"), ("update", "leases"), ("create", "leases"), ("list", "scaledobjects")))  # fmt: skip
     assert ("ok", "deployment:images/shop: 1 ready, 0 starting; all rights are there") == (well.verdict, well.found)  # fmt: skip
     assert ("fail", "deployment:images/shop: we may not patch deployments/scale, create leases") == (ill.verdict, ill.found)  # fmt: skip
     assert ("fail", True) == (shut.verdict, "does not know this token" in shut.found)

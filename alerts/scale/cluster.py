@@ -86,9 +86,12 @@ class Cluster:
     def may(self, right: Right) -> bool:
         """Ask the API server whether it would let us do something here; everybody may ask that.
 
+        It is asked for the object by name, as a Role may name the one Deployment and the one Lease.
         https://kubernetes.io/docs/reference/access-authn-authz/authorization/
         """
-        asked = client.V1ResourceAttributes(namespace=self._namespace, verb=right.verb, group=right.group, resource=right.resource, subresource=right.part or None)  # fmt: skip
+        names = {f"{self._kind}s": self._object, "leases": lease_name(self._kind, self._object)}
+        name = None if right.verb == "create" else names.get(right.resource)
+        asked = client.V1ResourceAttributes(namespace=self._namespace, name=name, verb=right.verb, group=right.group, resource=right.resource, subresource=right.part or None)  # fmt: skip
         review = client.V1SelfSubjectAccessReview(spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=asked))  # fmt: skip
         reviews = client.AuthorizationV1Api(self._api)
         answer = self._do(self._end(), lambda left: reviews.create_self_subject_access_review(review, _request_timeout=left))  # fmt: skip

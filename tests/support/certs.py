@@ -21,11 +21,12 @@ class Authority:
             "-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "2", "-subj", f"/CN={name}",
         )  # fmt: skip
 
-    def issue(self, name: str, names: str = "IP:127.0.0.1,DNS:localhost", *, days: int = 2) -> None:
+    def issue(self, name: str, names: str = "IP:127.0.0.1,DNS:localhost", *, days: int = 2, organisation: str = "") -> None:  # fmt: skip
         """Issue a certificate with alternative names, as openssl writes them."""
+        subject = f"/O={organisation}/CN={name}" if organisation else f"/CN={name}"
         self._openssl(
             "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-            "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}",
+            "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", subject,
         )  # fmt: skip
         (self.folder / f"{name}.ext").write_text(f"subjectAltName={names}\n")
         self._openssl(
