@@ -31,7 +31,10 @@ class Assumption:
 def assumptions(option: Option, demand: Demand, terms: Terms) -> list[Assumption]:
     """List what an option rests on besides the history."""
     own = (Assumption(*fact) for fact in option.facts)
-    return [*_common(demand, terms), *_OF_KIND[option.kind](option, terms), *own]
+    found = [*_common(demand, terms), *_OF_KIND[option.kind](option, terms), *own]
+    if option.gpus > terms.max_gpus:
+        found.append(Assumption("most GPUs that an option may use", terms.max_gpus, "setting plan.max_gpus; this option takes more, so it does not keep the objective"))  # fmt: skip
+    return found
 
 
 def _common(demand: Demand, terms: Terms) -> Iterator[Assumption]:
@@ -43,8 +46,10 @@ def _common(demand: Demand, terms: Terms) -> Iterator[Assumption]:
     )
     yield Assumption(
         "discount for committed use",
-        "none",
-        "no price list states it; bring your own with --prices",
+        terms.discount or "none",
+        "setting plan.discount"
+        if terms.discount
+        else "no price list states it; bring your own with --prices",
     )
     yield Assumption("speed of this GPU over the one in the history", 1.0, "not measured")
     if demand.refused:

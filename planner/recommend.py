@@ -218,6 +218,8 @@ class _Case:
         base = self.options[self.base]
         if self.saving(best) <= 0:
             return f"{text}; no other option that keeps it is cheaper."
+        if base.gpus > self.terms.max_gpus:
+            return f"{text}; {counted(base.gpus, 'dedicated GPU')} would cost {self.money(self.base)} and be more than plan.max_gpus allows ({self.terms.max_gpus})."
         if not base.meets_slo:
             return f"{text}; dedicated GPUs, at most {base.gpus}, would miss it."
         return (

@@ -264,7 +264,9 @@ def test_fewer_gpus_than_services() -> None:
 
     assert (2, False) == (dedicated["gpus"], dedicated["meets_slo"])
     assert (1, True) == (shared["gpus"], shared["meets_slo"])
-    assert "dedicated GPUs, at most 2, would miss it" in found["recommendation"]["reason"]
+    assert "more than plan.max_gpus allows (1)" in found["recommendation"]["reason"]
+    assert "most GPUs that an option may use" in [one["what"] for one in dedicated["assumptions"]]
+    assert "most GPUs that an option may use" not in [one["what"] for one in shared["assumptions"]]
 
 
 def test_currency() -> None:
