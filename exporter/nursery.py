@@ -38,7 +38,7 @@ def serve(fd: int) -> None:
     gc.freeze()
     orders = socket.socket(fileno=fd)
     orders.settimeout(_REAP_SECONDS)
-    children: dict[str, int] = {}
+    children: dict[int, str] = {}  # slots by pid: one that is ending has its successor beside it
     while True:
         try:
             text, handed, _, _ = socket.recv_fds(orders, ORDER_BYTES, 1)
@@ -48,7 +48,7 @@ def serve(fd: int) -> None:
         if not text:
             break
         _obey(frames.loads(text), handed, children, orders)
-    for pid in children.values():
+    for pid in children:
         os.kill(pid, signal.SIGKILL)
     end = time.monotonic() + _REAP_SECONDS
     while children and time.monotonic() < end:  # one that is stuck in the driver is left to init
@@ -56,19 +56,19 @@ def serve(fd: int) -> None:
         time.sleep(0.01)
 
 
-def _obey(order: Json, handed: list[int], children: dict[str, int], orders: socket.socket) -> None:
+def _obey(order: Json, handed: list[int], children: dict[int, str], orders: socket.socket) -> None:
     _reap(children)
     slot = str(order["slot"])
     if order["do"] == KILL:
-        if slot in children:
-            os.kill(children[slot], signal.SIGKILL)
+        for pid in (pid for pid, own in children.items() if own == slot):
+            os.kill(pid, signal.SIGKILL)
         return
     try:
         pid = _fork()
         if not pid:
             orders.close()
             _live(order, socket.socket(fileno=handed[0]))
-        children[slot] = pid
+        children[pid] = slot
     except OSError as error:
         print(f"no sampler can be started: {error}", file=sys.stderr)  # noqa: T201  (no logging here)
     finally:
@@ -89,11 +89,11 @@ def _fork() -> int:
     return pid
 
 
-def _reap(children: dict[str, int]) -> None:
+def _reap(children: dict[int, str]) -> None:
     """Let go of children that have ended; until then their pids cannot be another's."""
-    for slot, pid in list(children.items()):
+    for pid in list(children):
         if os.waitpid(pid, os.WNOHANG)[0]:
-            del children[slot]
+            del children[pid]
 
 
 def _live(order: Json, out: socket.socket) -> NoReturn:

@@ -20,6 +20,9 @@ class Starter:
 
     It is forked off where this process has no other thread yet, which shares the memory of all that
     is imported; otherwise, as after its death, it is a program of its own.
+
+    Raises:
+        OSError: there is no room for another process.
     """
 
     def __init__(self) -> None:
@@ -28,10 +31,19 @@ class Starter:
         self._program: subprocess.Popen[bytes] | None = None
         self._pid = 0
         with theirs:
-            if threading.active_count() == 1:
-                self._pid = _fork(theirs)
-            else:
-                self._program = _program(theirs)
+            try:
+                if threading.active_count() == 1:
+                    self._pid = _fork(theirs)
+                else:
+                    self._program = _program(theirs)
+            except OSError:
+                self.orders.close()
+                raise
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was ended."""
+        return self.orders.fileno() < 0
 
     def start(self, do: str, slot: str, spec: Any = None) -> socket.socket:
         """Have a process started; return the socket on which it will speak, which ends with it.

@@ -29,6 +29,8 @@ _TURN_SECONDS = 0.25
 _GATHER_SECONDS = 0.02
 """Samplers speak within a few milliseconds of each other; all are heard in one turn."""
 _HELD_UP_SECONDS = 1.0
+_REST_SECONDS = 1.0
+"""Before another nursery is started in place of one that is gone, or could not be started."""
 _FRAME_BYTES = 1 << 18
 _CENSUS = "census"
 
@@ -73,22 +75,26 @@ class Supervisor:
         return starter
 
     def _end(self) -> None:
+        """End the nursery and every sampler; where it has ended already, do nothing."""
+        if self._starter.closed:
+            return
         self._selector.unregister(self._starter.orders)
-        self._starter.close()
-        for name in list(self._channels):
-            self._drop(name)
+        self._starter.close()  # it may take seconds where a sampler is stuck: nobody waits for that
+        with self._lock:
+            for name in list(self._channels):
+                self._drop(name)
 
     def _work(self) -> None:
         while not self._ending.is_set():
             try:
+                if self._starter.closed:
+                    self._starter = self._begin()
                 self._turn()
             except Exception as error:  # noqa: BLE001  (the thread must go on, whatever it is)
                 level = logging.WARNING if isinstance(error, OSError) else logging.ERROR
                 _log.log(level, "the samplers are started anew: %s", error, exc_info=level > logging.WARNING)  # fmt: skip
-                self._ending.wait(1)
-                with self._lock:
-                    self._end()
-                    self._starter = self._begin()
+                self._end()
+                self._ending.wait(_REST_SECONDS)
 
     def _turn(self) -> None:
         """Listen for a moment to all that is said, then do what is due.

@@ -338,6 +338,20 @@ def test_nursery_killed(tmp_path: Path) -> None:
     assert "started anew" in watched.log
 
 
+def test_no_room_for_another(tmp_path: Path) -> None:
+    """Where no process can be started in its place either, one is as soon as there is room again."""
+    fake = FakeNvml(tmp_path)
+    with Watched(fake) as watched:
+        before = readings(watched.until(all_up))
+        exporter = psutil.Process(watched.process.pid)
+        most = exporter.rlimit(psutil.RLIMIT_NOFILE)
+        exporter.rlimit(psutil.RLIMIT_NOFILE, (3, most[1]))
+        samplers(watched)["gpu-samplers"].kill()
+        assert eventually(lambda: "Too many open files" in watched.log)
+        exporter.rlimit(psutil.RLIMIT_NOFILE, most)
+        watched.until(lambda fleet: all_up(fleet) and readings(fleet).at > before.at + 3)
+
+
 def test_nothing_is_left(tmp_path: Path) -> None:
     """No sampler outlives an exporter, however that ends."""
     fake = FakeNvml(tmp_path, gpus=2)
