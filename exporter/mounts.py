@@ -70,6 +70,7 @@ class Mounts:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._mounted: frozenset[Mount] = frozenset()
         self._answers: dict[Mount, Space | None] = {}
         self._asked: dict[Mount, float] = {}
         self._end = threading.Event()
@@ -82,9 +83,9 @@ class Mounts:
         self._first.wait(FIRST_SECONDS)
         now = time.monotonic()
         with self._lock:
-            late = {mount for mount, at in self._asked.items() if now - at > STUCK_SECONDS}
-            known = {**self._answers, **dict.fromkeys(late)}
-        return iter(known.items())
+            late = [mount for mount, at in self._asked.items() if now - at > STUCK_SECONDS]
+            known, mounted = {**self._answers, **dict.fromkeys(late)}, self._mounted
+        return ((mount, space) for mount, space in known.items() if mount in mounted)
 
     def close(self) -> None:
         """Stop asking."""
@@ -92,10 +93,11 @@ class Mounts:
 
     def _ask_all(self) -> None:
         while not self._end.is_set():
-            current = self._mounted()
+            current = self._list()
             with self._lock:
                 stuck = set(self._asked)
-                self._answers = {m: s for m, s in self._answers.items() if m in current}
+                self._mounted = frozenset(current)
+                self._answers = {m: s for m, s in self._answers.items() if m in self._mounted}
             for mount in current:
                 if mount not in stuck:
                     self._ask_in_time(mount)
@@ -123,11 +125,12 @@ class Mounts:
             del self._asked[mount]
             self._answers[mount] = space
 
-    def _mounted(self) -> list[Mount]:
+    def _list(self) -> list[Mount]:
         """List what is mounted: as the first process sees it, which is the machine's own view."""
         for process in ("1", "self"):
             try:
-                return parse((self._root / "proc" / process / "mounts").read_text())
+                text = (self._root / "proc" / process / "mounts").read_text(errors="replace")
+                return parse(text)
             except OSError:
                 continue
         return []

@@ -166,7 +166,7 @@ def test_odd_kernel(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_hung_mount(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A file system that never answers is marked; the others keep their values, and scrapes go on."""
+    """A file system that never answers is marked until it is unmounted; the others keep their values."""
     (tmp_path / "proc/1").mkdir(parents=True)
     (tmp_path / "proc/1/mounts").write_text("a /a nfs4 rw 0 0\nb /b ext4 rw 0 0\n")
     (tmp_path / "b").mkdir()
@@ -179,11 +179,15 @@ def test_hung_mount(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     monkeypatch.setattr(os, "statvfs", statvfs)
     monkeypatch.setattr(mounts, "STUCK_SECONDS", 0.2)
+    monkeypatch.setattr(mounts, "EVERY_SECONDS", 0.1)
     with reading("filesystem", root=tmp_path) as here:
         assert eventually(
             lambda: [0.0, 1.0] == sorted(values(look(here), catalog.NODE_FILESYSTEM_ERROR)), 10
         )
         assert ["/b"] == [s.labels["mountpoint"] for s in look(here) if s.name == catalog.NODE_FILESYSTEM_SIZE.name]  # fmt: skip
+        (tmp_path / "proc/1/mounts").write_bytes(b"b /b ext4 rw 0 0\nc /caf\xe9 ext4 rw 0 0\n")
+        assert eventually(lambda: "/a" not in {s.labels["mountpoint"] for s in look(here)}, 10)
+        assert [0.0, 1.0] == sorted(values(look(here), catalog.NODE_FILESYSTEM_ERROR))
         never.set()
         assert eventually(lambda: not mounted_stuck(here), 10)
 
