@@ -39,7 +39,7 @@ def _down() -> Alert:
         hold="1m",
         summary="{{ if $labels.gpu }}GPU {{ $labels.gpu }} ({{ $labels.UUID }}) does not answer{{ else }}No GPU of {{ $labels.instance }} answers{{ end }}: {{ $labels.reason }}.",
         meaning="Lost: the device fell off the bus and takes a reset or a reboot. Hung: calls of the driver do not return; what ran there will not end. No permission, or no driver: the exporter cannot see, the GPU may be well.",
-        first="Lost or hung: drain the node and reset the GPU (`nvidia-smi -r`), or reboot. No permission or no driver: see what changed in the exporter's container. On a machine that has no GPU this is as it should be; run no exporter there, or silence this alert for it.",
+        first="Lost or hung: drain the node and reset the GPU (`nvidia-smi -r`), or reboot. No permission or no driver: see what changed in the exporter's container. A machine on whose PCI bus there is no NVIDIA GPU, or only such as are handed to virtual machines, says `no_gpu` and is silent; `export.gpus` says how many there must be.",
         panel=catalog.GPU_HEALTH,
         labels={"component": "gpu", "cause": "gpu"},
         trials=(Trial(
@@ -49,7 +49,7 @@ def _down() -> Alert:
             says="GPU 0 (GPU-1) does not answer: lost.",
         ), Trial(
             bad={series(catalog.GPU_UP, **NODE, reason=GpuState.DRIVER_MISSING): "0x10 stale"},
-            calm={series(catalog.GPU_UP, **NODE, reason=GpuState.STARTING): "0x20"},
+            calm={series(catalog.GPU_UP, **NODE, reason=GpuState.NO_GPU): "0x20"},
             fires="2m", over="20m", labels=NODE | {"reason": GpuState.DRIVER_MISSING},
             says="No GPU of node1:9400 answers: driver_missing.",
         )),

@@ -12,6 +12,10 @@ from exporter.watch import Watch
 from lightmeter.catalog import GpuState
 
 
+_NOTHING = (GpuState.LOST, GpuState.DRIVER_MISSING)
+"""What is said of a machine that shows no GPU: rightly, if it has none."""
+
+
 @dataclass(frozen=True)
 class Options:
     """How GPUs are sampled. Times are seconds."""
@@ -26,6 +30,8 @@ class Options:
     """For the first word of a sampler, the driver's start included."""
     expected: int | None = None
     """GPUs that there should be; None is as many as were ever seen."""
+    root: str = "/"
+    """Where the machine's file system is seen, which tells whether it has a GPU at all."""
 
 
 class Slot:
@@ -83,6 +89,7 @@ class Roster:
         self._options = options
         self._state: str = GpuState.STARTING
         self._detail = ""
+        self._there = True
         self.slots: dict[int, Slot] = {}
 
     def counted(self, count: int, uuids: Sequence[str] | None) -> None:
@@ -117,6 +124,10 @@ class Roster:
         """Take in why the GPUs cannot be counted."""
         self._state, self._detail = state, detail
 
+    def looked(self, *, there: bool) -> None:
+        """Take in whether the machine has a GPU, whatever its driver says."""
+        self._there = there
+
     def health(self, now: float) -> Iterator[Health]:
         """Tell of each GPU, known or expected, whether it answers; of the machine where there is none."""
         for slot in self.slots.values():
@@ -126,6 +137,8 @@ class Roster:
         state, detail = self._state, self._detail
         if state == GpuState.OK:
             state, detail = GpuState.LOST, "the driver does not show it"
+        if state in _NOTHING and list(places) == [None] and not self._there:
+            state, detail = GpuState.NO_GPU, "none on the PCI bus, none ever seen, none expected"
         for index in places:
             yield Health(
                 index=index, uuid=None, up=False, reason=state, age_seconds=None, detail=detail

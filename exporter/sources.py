@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from exporter import bus
 from exporter.options import Options
 from exporter.snapshot import Owner, Source
 from lightmeter.errors import InputError
@@ -55,9 +56,17 @@ def _here(settings: Options) -> Source:
 
     return supervisor.Supervisor(
         supervisor.Options(
-            hz=settings.hz, peak_window=settings.window, expected=settings.gpus or None
+            hz=settings.hz,
+            peak_window=settings.window,
+            expected=settings.gpus or None,
+            root=_machine(settings.host_root),
         )
     )
+
+
+def _machine(root: Path) -> str:
+    """Where the machine's bus is seen: a container sees it in its own /sys, too."""
+    return str(root) if (root / bus.DEVICES).is_dir() else "/"
 
 
 def _dcgm(settings: Options) -> Chosen:

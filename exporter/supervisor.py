@@ -15,12 +15,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from exporter import frames, nursery, sampling
+from exporter import bus, frames, nursery, sampling
 from exporter.frames import Json
 from exporter.roster import Options, Roster, Slot
 from exporter.snapshot import Fleet, Health
 from exporter.starter import Starter
 from exporter.watch import CensusWatch, Do
+from lightmeter.catalog import GpuState
 
 
 __all__ = ["Options", "Supervisor"]
@@ -169,6 +170,7 @@ class Supervisor:
         watch.ended(time.monotonic())
 
     def _take_census(self, frame: Json) -> None:
+        self._roster.looked(there=bus.has_gpu(self._options.root))
         if frame["kind"] == sampling.FAULT:
             self._roster.failed(frame["state"], frame["detail"])
         else:
@@ -195,6 +197,8 @@ class Supervisor:
                 continue
             if one.up:
                 _log.info("%s answers (%s)", _name(index), one.uuid)
+            elif one.reason == GpuState.NO_GPU:
+                _log.info("this machine has no NVIDIA GPU (%s); the host is exported", one.detail)
             elif before or one.reason != "starting":
                 _log.warning("%s is not read: %s (%s)", _name(index), one.reason, one.detail)
         self._said = now

@@ -114,6 +114,7 @@ class GpuState(StrEnum):
     HUNG = "hung"
     NO_PERMISSION = "no_permission"
     DRIVER_MISSING = "driver_missing"
+    NO_GPU = "no_gpu"
     MIG_CHANGED = "mig_changed"
     UNREACHABLE = "unreachable"
     ERROR = "error"

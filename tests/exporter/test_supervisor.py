@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from exporter.bus import has_gpu
 from exporter.snapshot import Fleet, Snapshot
 from lightmeter.catalog import Dcgm, GpuState, Throttle
 from support.nvml import FakeNvml, Watched, Wave, all_up, health, readings, snapshot, uuid
@@ -221,6 +222,55 @@ def test_driver_comes(tmp_path: Path, how: str) -> None:
         watched.until(all_up)
 
     assert 1 == watched.log.count("driver_missing")
+
+
+def device(root: Path, name: str, what: str, driver: str = "") -> None:
+    """Put a device on a machine's PCI bus; ``what`` are its vendor and its class."""
+    folder = root / "sys/bus/pci/devices" / name
+    folder.mkdir(parents=True)
+    for file, text in zip(("vendor", "class"), what.split(), strict=True):
+        (folder / file).write_text(f"{text}\n")
+    if driver:
+        (folder / "driver").symlink_to(f"../../drivers/{driver}")
+
+
+def test_no_gpu(tmp_path: Path) -> None:
+    """A machine without a GPU says that, and no driver is missed; one that had a GPU says what is missing."""
+    fake = FakeNvml(tmp_path)
+    fake.unload()
+    device(tmp_path, "0000:00:02.0", "0x1002 0x030000", "amdgpu")
+    with Watched(fake, root=str(tmp_path)) as watched:
+        fleet = watched.until(reason(GpuState.NO_GPU, None))
+        assert ((), None) == (fleet.snapshots, fleet.expected)
+        fake.set("", "driver", "590.1")
+        watched.until(all_up)
+        fake.unload()
+        watched.until(reason(GpuState.DRIVER_MISSING))
+
+    assert watched.log.startswith("INFO this machine has no NVIDIA GPU")
+    assert "WARNING GPU 0 is not read: driver_missing" in watched.log
+
+
+def test_gpu_without_driver(tmp_path: Path) -> None:
+    """A GPU whose driver never came up is missed: it is on the bus. So is one that is expected and is not."""
+    fake = FakeNvml(tmp_path)
+    fake.unload()
+    (tmp_path / "bare/sys/bus/pci/devices").mkdir(parents=True)
+    device(tmp_path / "there", "0000:01:00.0", "0x10de 0x030200")
+    with Watched(fake, root=str(tmp_path / "there")) as watched:
+        watched.until(reason(GpuState.DRIVER_MISSING, None))
+    with Watched(fake, root=str(tmp_path / "bare"), expected=1) as watched:
+        watched.until(reason(GpuState.DRIVER_MISSING, 0))
+
+
+def test_bus(tmp_path: Path) -> None:
+    """Its sound is no GPU, and one that a virtual machine has is not ours; an unseen bus may have any."""
+    assert has_gpu(str(tmp_path))
+    device(tmp_path, "0000:01:00.1", "0x10de 0x040300", "snd_hda_intel")
+    device(tmp_path, "0000:02:00.0", "0x10de 0x030200", "vfio-pci")
+    assert not has_gpu(str(tmp_path))
+    device(tmp_path, "0000:03:00.0", "0x10de 0x030000", "nouveau")
+    assert has_gpu(str(tmp_path))
 
 
 def test_driver_goes(tmp_path: Path) -> None:
