@@ -11,29 +11,27 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 from exporter.exposition import Sheet, labels
+from exporter.hostfiles import (
+    CPU_MODES,
+    counts,
+    cpu_times,
+    diskstats,
+    meminfo,
+    netdev,
+    pressure,
+)
 from exporter.mounts import Mounts
 from lightmeter import catalog
+from lightmeter.catalog import Metric
 from lightmeter.errors import explain
 
 
-CPU_MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
-"""Columns of /proc/stat, https://docs.kernel.org/filesystems/proc.html; guest time is in user."""
-_TICKS = os.sysconf("SC_CLK_TCK")
-_PARTS = re.compile(r"(ram|loop|fd|(h|s|v|xv)d[a-z]+|nvme\d+n\d+p)\d+")
-_INNER = re.compile(r"veth.*|cali.*|[a-f0-9]{15}")
-"""Ends of containers' networks: hundreds on a busy node, and nobody's dashboard."""
-_CPU = re.compile(r"^cpu(\d+) +(.+)$", re.MULTILINE)
-_KB = re.compile(rf"^({'|'.join(catalog.NODE_MEMORY)}): +(\d+) kB$", re.MULTILINE)
-_DISK = (
-    catalog.NODE_DISK_READS, catalog.NODE_DISK_READ_BYTES, catalog.NODE_DISK_READ_TIME,
-    catalog.NODE_DISK_WRITES, catalog.NODE_DISK_WRITTEN_BYTES, catalog.NODE_DISK_WRITE_TIME,
-    catalog.NODE_DISK_IO_TIME,
-)  # fmt: skip
+_PRESSURE = {f"pressure/{name}": name for name in ("cpu", "io", "memory")}
 _labels = lru_cache(maxsize=8192)(labels)
 _log = logging.getLogger(__name__)
 
@@ -70,7 +68,8 @@ class Host:
         self._root = root
         self._proc = root / "proc"
         self._files = {
-            name: KeptFile(self._proc / name) for name in ("stat", "meminfo", "diskstats")
+            name: KeptFile(self._proc / name)
+            for name in ("stat", "meminfo", "diskstats", "vmstat", "sys/fs/file-nr", *_PRESSURE)
         }
         # a namespace's own view, and the machine's is its first process's; without a root they are one
         own = "net/dev" if root == Path("/") else "1/net/dev"
@@ -79,6 +78,8 @@ class Host:
             "cpu": self._cpu,
             "memory": self._memory,
             "load": self._load,
+            "pressure": self._pressure,
+            "vmstat": self._vmstat,
             "filesystem": self._filesystem,
             "disk": self._disk,
             "network": self._network,
@@ -111,14 +112,23 @@ class Host:
             _log.warning("no %s metrics: %s", group, why)
 
     def _cpu(self, sheet: Sheet) -> None:
-        for number, times in cpu_times(self._files["stat"].read()).items():
+        text = self._files["stat"].read()
+        for number, times in cpu_times(text).items():
             for joined, seconds in zip(_cpu_labels(number), times, strict=False):
                 sheet.add(catalog.NODE_CPU, joined, seconds)
+        _add_all(sheet, catalog.NODE_STAT, counts(text, catalog.NODE_STAT))
 
     def _memory(self, sheet: Sheet) -> None:
-        found = meminfo(self._files["meminfo"].read())
-        for key, metric in catalog.NODE_MEMORY.items():
-            sheet.add(metric, "", found.get(key))
+        _add_all(sheet, catalog.NODE_MEMORY, meminfo(self._files["meminfo"].read()))
+
+    def _pressure(self, sheet: Sheet) -> None:
+        found = {name: pressure(self._files[path].read()) for path, name in _PRESSURE.items()}
+        for (name, line), metric in catalog.NODE_PRESSURE.items():
+            sheet.add(metric, "", found[name].get(line))
+
+    def _vmstat(self, sheet: Sheet) -> None:
+        text = self._files["vmstat"].read()
+        _add_all(sheet, catalog.NODE_VMSTAT, counts(text, catalog.NODE_VMSTAT))
 
     def _load(self, sheet: Sheet) -> None:
         for metric, value in zip(catalog.NODE_LOAD, os.getloadavg(), strict=True):
@@ -134,71 +144,42 @@ class Host:
                 sheet.add(catalog.NODE_FILESYSTEM_SIZE, joined, space.size)
                 sheet.add(catalog.NODE_FILESYSTEM_FREE, joined, space.free)
                 sheet.add(catalog.NODE_FILESYSTEM_AVAIL, joined, space.avail)
+                sheet.add(catalog.NODE_FILESYSTEM_FILES, joined, space.files)
+                sheet.add(catalog.NODE_FILESYSTEM_FILES_FREE, joined, space.files_free)
+                sheet.add(catalog.NODE_FILESYSTEM_READONLY, joined, int(space.readonly))
 
     def _disk(self, sheet: Sheet) -> None:
-        for name, values in diskstats(self._files["diskstats"].read()).items():
-            joined = _labels(("device", name))
-            for metric, value in zip(_DISK, values, strict=True):
-                sheet.add(metric, joined, value)
+        _add_rows(sheet, catalog.NODE_DISK, diskstats(self._files["diskstats"].read()))
 
     def _network(self, sheet: Sheet) -> None:
-        for name, (received, sent) in netdev(self._files["net"].read()).items():
-            joined = _labels(("device", name))
-            sheet.add(catalog.NODE_NETWORK_RECEIVE, joined, received)
-            sheet.add(catalog.NODE_NETWORK_TRANSMIT, joined, sent)
+        _add_rows(sheet, catalog.NODE_NETWORK, netdev(self._files["net"].read()))
 
     def _system(self, sheet: Sheet) -> None:
         sheet.add(catalog.NODE_TIME, "", time.time())
         sheet.add(catalog.NODE_BOOT_TIME, "", boot_time(self._proc))
         sheet.add(catalog.NODE_UNAME, _uname(self._proc), 1)
+        allocated, _, most = self._files["sys/fs/file-nr"].read().split()
+        for metric, value in zip(catalog.NODE_FILES, (allocated, most), strict=True):
+            sheet.add(metric, "", int(value))
+
+
+def _add_all(sheet: Sheet, metrics: Mapping[str, Metric], found: Mapping[str, float]) -> None:
+    for key, metric in metrics.items():
+        sheet.add(metric, "", found.get(key))
+
+
+def _add_rows(
+    sheet: Sheet, metrics: Iterable[Metric], rows: Mapping[str, tuple[float, ...]]
+) -> None:
+    for device, values in rows.items():
+        joined = _labels(("device", device))
+        for metric, value in zip(metrics, values, strict=True):
+            sheet.add(metric, joined, value)
 
 
 @lru_cache(maxsize=4096)
 def _cpu_labels(number: str) -> list[str]:
     return [labels(("cpu", number), ("mode", mode)) for mode in CPU_MODES]
-
-
-def cpu_times(stat: str) -> dict[str, list[float]]:
-    """Read each CPU's seconds in `CPU_MODES` from /proc/stat, by the CPU's number."""
-    return {
-        number: [int(ticks) / _TICKS for ticks in columns.split()[: len(CPU_MODES)]]
-        for number, columns in _CPU.findall(stat)
-    }
-
-
-def meminfo(text: str) -> dict[str, int]:
-    """Read bytes by the kernel's name, as far as the catalogue has it, from /proc/meminfo.
-
-    Its kB are 1024 bytes.
-    """
-    return {name: int(number) * 1024 for name, number in _KB.findall(text)}
-
-
-def diskstats(text: str) -> dict[str, tuple[float, ...]]:
-    """Read what `_DISK` names from /proc/diskstats, by device: times in ms, sectors of 512 bytes.
-
-    https://docs.kernel.org/admin-guide/iostats.html
-    """
-    rows = (line.split() for line in text.splitlines())
-    return {
-        row[2]: (
-            int(row[3]), int(row[5]) * 512, int(row[6]) / 1000,
-            int(row[7]), int(row[9]) * 512, int(row[10]) / 1000, int(row[12]) / 1000,
-        )
-        for row in rows
-        if not _PARTS.fullmatch(row[2])
-    }  # fmt: skip
-
-
-def netdev(text: str) -> dict[str, tuple[int, int]]:
-    """Read bytes received and sent from /proc/net/dev, by interface."""
-    rows = (line.rpartition(":") for line in text.splitlines()[2:])
-    found = {name.strip(): numbers.split() for name, _, numbers in rows}
-    return {
-        name: (int(row[0]), int(row[8]))
-        for name, row in found.items()
-        if not _INNER.fullmatch(name)
-    }
 
 
 @lru_cache(maxsize=8)

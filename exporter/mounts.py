@@ -47,11 +47,14 @@ class Mount:
 
 @dataclass(frozen=True)
 class Space:
-    """Bytes of a file system; ``avail`` is what users without privileges can have."""
+    """Bytes and inodes of a file system; ``avail`` is what users without privileges can have."""
 
     size: int
     free: int
     avail: int
+    files: int
+    files_free: int
+    readonly: bool
 
 
 def parse(text: str) -> list[Mount]:
@@ -118,7 +121,10 @@ class Mounts:
             seen = os.statvfs(
                 f"{self._root}{mount.point}" if self._root != Path("/") else mount.point
             )
-            space = Space(*(blocks * seen.f_frsize for blocks in (seen.f_blocks, seen.f_bfree, seen.f_bavail)))  # fmt: skip
+            sizes = (
+                blocks * seen.f_frsize for blocks in (seen.f_blocks, seen.f_bfree, seen.f_bavail)
+            )
+            space = Space(*sizes, seen.f_files, seen.f_ffree, bool(seen.f_flag & os.ST_RDONLY))
         except OSError:
             pass
         with self._lock:

@@ -32,6 +32,7 @@ BASE = (
 """The alphabet and the words, each of which may import those before it and nothing but Python."""
 METRIC = re.compile(
     r"\blightmeter_[a-z]|\bDCGM_FI_|\bnode_(cpu|memory|load|filesystem|disk|network|time|boot|uname)"
+    r"|\bnode_(context|intr|forks|procs|pressure|vmstat|filefd)_"
 )
 CHILD_STARTERS = {"lightmeter/cli/child.py", "inference/process.py", "inference/sampled.py"}
 """They pass the environment on to a process that they start, and read nothing in it."""

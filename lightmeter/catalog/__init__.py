@@ -23,5 +23,11 @@ CATALOG: tuple[Metric, ...] = (
     *(value for value in list(globals().values()) if isinstance(value, Metric)),
     *DCGM,
     *NODE_LOAD,
+    *NODE_STAT.values(),
     *NODE_MEMORY.values(),
+    *NODE_PRESSURE.values(),
+    *NODE_VMSTAT.values(),
+    *NODE_DISK,
+    *NODE_NETWORK,
+    *NODE_FILES,
 )

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from prometheus_client.samples import Sample
 
-from exporter import host, mounts
+from exporter import hostfiles, mounts
 from exporter.exposition import TEXT, Sheet
 from exporter.host import Host
 from lightmeter import catalog
@@ -82,17 +82,18 @@ def test_switch(off: str) -> None:
 
 def test_cpu() -> None:
     """A CPU that is offline leaves its number free, and ticks become seconds."""
-    times = host.cpu_times(STAT)
+    times = hostfiles.cpu_times(STAT)
 
     assert ["0", "2"] == list(times)
     assert [1.0, 0.01, 2.0, 30.0, 0.4, 0.05, 0.06, 0.07] == times["0"]
 
 
 def test_memory() -> None:
-    """Memory is bytes, and what counts pages or has no unit is left out."""
-    text = "MemTotal:  25184912 kB\nCached:  100 kB\nHugePages_Total:  7\nSwapCached:  1 kB\n"
+    """Memory is bytes, huge pages are pages, and what the catalogue has not is left out."""
+    text = "MemTotal:  25184912 kB\nActive(anon):  100 kB\nHugePages_Total:  7\nNew:  1 kB\n"
+    expected = {"MemTotal": 25184912 * 1024, "Active(anon)": 102_400, "HugePages_Total": 7}
 
-    assert {"MemTotal": 25184912 * 1024, "Cached": 102_400} == host.meminfo(text)  # fmt: skip
+    assert expected == hostfiles.meminfo(text)
 
 
 def test_mounts() -> None:
@@ -109,22 +110,43 @@ def test_disks() -> None:
    7 0 loop0 1 0 8 1 1 0 8 1 0 1 2
    8 0 sda 0 0 0 0 0 0 0 0 0 0 0
 """
-    expected = {"nvme0n1": (10, 8192, 3.0, 20, 16_384, 4.0, 5.0), "sda": (0, 0, 0, 0, 0, 0, 0)}
+    expected = {
+        "nvme0n1": (10, 2, 8192, 3.0, 20, 5, 16_384, 4.0, 0, 5.0, 7.0),
+        "sda": (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+    }
 
-    assert expected == host.diskstats(text)
+    assert expected == hostfiles.diskstats(text)
 
 
 def test_network() -> None:
     """Interfaces count, numbers close to the name too; ends of containers' networks do not."""
     text = """Inter-|   Receive                |  Transmit
  face |bytes    packets errs drop fifo frame compressed multicast|bytes ...
-    lo:     100    1 0 0 0 0 0 0      200    1 0 0 0 0 0 0
+    lo:     100    1 0 0 0 0 0 0      200    2 3 4 0 0 0 0
   eth0:12345678901 1 0 0 0 0 0 0 98765432109 1 0 0 0 0 0 0
 eth0:1:       5    1 0 0 0 0 0 0        6    1 0 0 0 0 0 0
 veth1a: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0
 """
 
-    assert {"lo": (100, 200), "eth0": (12345678901, 98765432109), "eth0:1": (5, 6)} == host.netdev(text)  # fmt: skip
+    found = hostfiles.netdev(text)
+
+    assert ["lo", "eth0", "eth0:1"] == list(found)
+    assert (100, 1, 0, 0, 0, 0, 0, 0, 200, 2, 3, 4, 0, 0, 0, 0) == found["lo"]
+    assert 12345678901 == found["eth0"][0]
+
+
+def test_pressure() -> None:
+    """Pressure is seconds since the start; a line that an older kernel has not is left out."""
+    text = "some avg10=1.50 avg60=0.00 avg300=0.00 total=2500000\n"
+
+    assert {"some": 2.5} == hostfiles.pressure(text)
+
+
+def test_counts() -> None:
+    """The first number after a name counts, whatever follows; other lines are passed over."""
+    text = "cpu0 1 2\nintr 77 0 0 1\nctxt 5\nodd\n"
+
+    assert {"intr": 77, "ctxt": 5} == hostfiles.counts(text, ("ctxt", "intr", "processes"))
 
 
 def test_root(tmp_path: Path) -> None:
