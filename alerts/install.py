@@ -35,6 +35,8 @@ def reload(url: str, made: list[Pack]) -> str:
 def _accepted(answer: httpx.Response, url: str) -> None:
     if answer.status_code == httpx.codes.FORBIDDEN:
         raise ServerError(f"Prometheus at {without_password(url)} does not reload on request; start it with --web.enable-lifecycle, or send it SIGHUP")  # fmt: skip
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        raise ServerError(f"{without_password(url)} has no /-/reload; name a Prometheus (lightmeter localprom has the rules of its own)")  # fmt: skip
     if answer.is_error:
         raise ServerError(f"Prometheus at {without_password(url)} refused the rules: {' '.join(answer.text.split())}")  # fmt: skip
 

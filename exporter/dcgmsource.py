@@ -12,6 +12,7 @@ import httpx
 from exporter.dcgmtext import Peaks, Text, parse, snapshots
 from exporter.snapshot import Fleet, Health, Owner, Snapshot
 from lightmeter.catalog import GpuState
+from lightmeter.units import without_password
 
 
 EVERY_SECONDS = 1.0
@@ -125,10 +126,15 @@ class DcgmSource:
             while not self._end.is_set():
                 try:
                     self._take(fetch(client, self._url))
-                    self._reason = ""
+                    self._turn("")
                 except (httpx.HTTPError, httpx.InvalidURL, TooLongError) as error:
-                    self._reason = str(error) or type(error).__name__
+                    self._turn(str(error) or type(error).__name__)
                 self._end.wait(EVERY_SECONDS)
+
+    def _turn(self, reason: str) -> None:
+        if bool(reason) != bool(self._reason):
+            _log.warning("dcgm-exporter at %s %s", without_password(self._url), f"is not read: {reason}" if reason else "is read again")  # fmt: skip
+        self._reason = reason
 
     def _take(self, page: str) -> None:
         now = self._clock()

@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 _FIRST_BACKOFF, _LAST_BACKOFF = 0.5, 30.0
 MOST_LOADS = 4
 """Deaths while loading, with no worker ever ready, after which the server gives a worker up."""
+_NO_ROOM = "OutOfMemory"
+"""How an engine's want of memory begins, and torch's."""
 _ids = itertools.count()
 
 
@@ -155,9 +157,7 @@ class Worker:
         """Blame the model where no worker ever got ready; afterwards, the process."""
         if self._shared.ready.is_set():
             return WorkerError(reason)
-        return ModelError(
-            f"model {self._shared.settings.model!r} cannot be loaded: {reason}; give a folder saved with save_pretrained, an id in the local hub cache, or 'tiny'"
-        )
+        return ModelError(f"model {self._shared.settings.model!r} cannot be loaded: {reason}; {_advice(reason)}")  # fmt: skip
 
     async def _next_batch(self, process: WorkerProcess) -> Batch | None:
         """Wait for work; or for the word to leave; or for the idle process to die.
@@ -228,3 +228,10 @@ async def _watch(process: WorkerProcess, silence: float) -> None:
         slept, last = time.monotonic() - last, time.monotonic()
         if slept < silence / 2 and last - process.heard > silence:  # else we ourselves were held up
             process.kill(f"it was silent for {silence:g} s")
+
+
+def _advice(reason: str) -> str:
+    """Say what may help a model that cannot be loaded."""
+    if reason.startswith(_NO_ROOM):
+        return "try --offload, smaller --warmup-shapes, a larger --vram-cap or a larger GPU"
+    return "give a folder saved with save_pretrained, an id in the local hub cache, or 'tiny'"

@@ -158,6 +158,7 @@ async def _announce(service: ImageService, tell: Callable[[str], None]) -> None:
     if service.pool.asleep:
         tell(f"ready    {service.model}, no worker; {_ASLEEP[service.limits.wake]}")
         return
+    tell(f"loading  {service.model}; until it is ready the API answers 503")
     await service.ready.wait()
     total = len(service.pool.workers)
     tell(f"ready    {service.model}, {service.pool.able} of {counted(total, 'worker')}")

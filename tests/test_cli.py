@@ -139,6 +139,8 @@ REFUSED = {
     f"{SERVE} absent": "model 'absent' does not exist; give a folder saved with save_pretrained",
     f"{SERVE} ./absent": "model './absent' does not exist; give a folder saved with save_pretrained",
     f"{SERVE} /a/b": "model '/a/b' does not exist; give a folder saved with save_pretrained",
+    "localprom --port 0 --data /dev/null/x": "give another --data",
+    "replay absent": "decisions 'absent' does not exist; name the folder 'scale' of a scaler's data",
     f"{SERVE} PAST": "is no diffusers pipeline: model_index.json does not exist",
 }  # fmt: skip
 

@@ -133,7 +133,9 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
                 else:
                     yield record
     except OSError as error:
-        raise InputError(f"decisions {str(path)!r} {explain(error)}") from error
+        raise InputError(
+            f"decisions {str(path)!r} {explain(error)}; name the folder 'scale' of a scaler's data"
+        ) from error
 
 
 def newest(folder: Path, target: str) -> dict[str, Any] | None:

@@ -191,7 +191,7 @@ def _api() -> Any:
         try:
             config.load_kube_config()
         except ConfigException as error:
-            raise SettingError(f"there is no cluster: neither a service account here nor a kubectl configuration ({error})") from error  # fmt: skip
+            raise SettingError(f"there is no cluster: neither a service account here nor a kubectl configuration ({error}); name one in KUBECONFIG") from error  # fmt: skip
     settled = client.Configuration.get_default_copy()
     settled.retries = False
     return client.ApiClient(settled)

@@ -114,6 +114,7 @@ class Prometheus:
         self._fresh = (
             f"time() - max(timestamp({series(catalog.IN_FLIGHT, service=demand or service)}))"
         )
+        self._service = demand or service
         self._silent = False
 
     def look(self) -> Observations:
@@ -137,8 +138,15 @@ class Prometheus:
 
     def _tell(self, *, silent: bool) -> None:
         if silent != self._silent:
-            _log.warning("Prometheus at %s %s", self._name, "tells nothing of this service" if silent else "tells of this service again")  # fmt: skip
+            _log.warning("%s", self._why() if silent else f"Prometheus at {self._name} tells of this service again")  # fmt: skip
         self._silent = silent
+
+    def _why(self) -> str:
+        try:
+            self.check()
+        except ServerError as error:
+            return f"{error}; is --prometheus its address?"
+        return f"Prometheus at {self._name} tells nothing of service {self._service!r}; is that its name in the metrics, and does it scrape them?"
 
     def check(self) -> None:
         """See at the start that it is there.

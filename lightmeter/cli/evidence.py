@@ -99,4 +99,4 @@ def write_focus(asked: Asked, spent: Spent) -> None:
         return
     if spent.focus is None:
         raise PlanError("--focus wants to know what was paid for: the rows name no GPU; give --held-gpus, or --telemetry of that time")  # fmt: skip
-    put(asked.focus.parent, {asked.focus.name: spent.focus})
+    put(asked.focus.parent, {asked.focus.name: spent.focus}, "--focus")

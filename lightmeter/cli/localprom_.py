@@ -61,7 +61,7 @@ def _engine(settings: Localprom, slo: Slo, address: str) -> Engine:
 
     folder = settings.data / "metrics"
     texts, _ = files.generate(("recommended",), slo, ("prometheus",), {})
-    put(folder / "rules", texts)
+    put(folder / "rules", texts, "--data")
     own = (
         [] if settings.tls_cert_file else [("localprom", f"{address}/metrics")]
     )  # of its own certificate it knows no authority

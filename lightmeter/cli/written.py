@@ -8,8 +8,8 @@ from pathlib import Path
 from lightmeter.errors import InputError, explain
 
 
-def put(out: Path, texts: Mapping[str, str]) -> None:
-    """Put each file in its place under ``out`` in one step.
+def put(out: Path, texts: Mapping[str, str], option: str = "--out") -> None:
+    """Put each file in its place under ``out`` in one step; ``option`` is the one that named it.
 
     Raises:
         InputError: naming the file that cannot be written.
@@ -22,4 +22,6 @@ def put(out: Path, texts: Mapping[str, str]) -> None:
             beside.write_text(text)
             beside.replace(path)
         except OSError as error:
-            raise InputError(f"file {str(path)!r} {explain(error)}; give another --out") from error
+            raise InputError(
+                f"file {str(path)!r} {explain(error)}; give another {option}"
+            ) from error

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
+import pytest
 
+from alerts.install import reload
+from lightmeter.errors import ServerError
 from support.alerting import free_port
 from support.cli import lightmeter
 from support.debian import need
@@ -63,3 +68,25 @@ def test_no_lifecycle(tmp_path: Path) -> None:
 
     assert 3 == ran.code
     assert "--web.enable-lifecycle" in ran.err
+
+
+def test_no_reload() -> None:
+    """What has no rules to reload, like our own store, is told from a Prometheus that refuses them."""
+    with (
+        HTTPServer(("127.0.0.1", 0), Nothing) as server,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        thread.submit(server.handle_request)
+        with pytest.raises(ServerError, match="has no /-/reload"):
+            reload(f"http://127.0.0.1:{server.server_port}", [])
+
+
+class Nothing(BaseHTTPRequestHandler):
+    """Has no route at all."""
+
+    def do_POST(self) -> None:
+        """Refuse."""
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing of it."""

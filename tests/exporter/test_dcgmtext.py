@@ -205,10 +205,12 @@ def test_gpu_gone(exporter: Served) -> None:
         assert 2 == source.fleet().expected
 
 
-def test_nobody() -> None:
-    """Where nobody answers from the beginning, that is what health says."""
+def test_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """Where nobody answers from the beginning, that is what health and the log say."""
     with asking("http://127.0.0.1:1/metrics", Clock()) as source:
         assert eventually(lambda: [(None, False, GpuState.UNREACHABLE)] == states(source))
+
+    assert "dcgm-exporter at http://127.0.0.1:1/metrics is not read" in caplog.text
 
 
 def test_endless(exporter: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,6 +141,15 @@ def test_none_loads(tmp_path: Path) -> None:
     assert f"lightmeter: model '{tmp_path / 'model'}' cannot be loaded" in ran.err
 
 
+def test_no_room(tmp_path: Path) -> None:
+    """A model that the memory does not hold is not taken for one that is damaged."""
+    free = ("--port", "0", "--metrics-port", "0", "--data", str(tmp_path))
+    ran = lightmeter("serve", "--model", "still", "--vram-cap", "1MiB", *free, cwd=tmp_path)
+
+    assert 2 == ran.code
+    assert ran.err.endswith("try --offload, smaller --warmup-shapes, a larger --vram-cap or a larger GPU\n")  # fmt: skip
+
+
 def test_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that cannot be started, try after try, use up no files."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))

@@ -90,5 +90,5 @@ def test_no_folder(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="give another --data"):
         Audit(tmp_path / "file")
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="does not exist; name the folder"):
         list(read(tmp_path / "nothing.jsonl"))

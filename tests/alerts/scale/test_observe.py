@@ -92,6 +92,19 @@ def test_down() -> None:
         source.check()
 
 
+def test_told(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    """The log tells a Prometheus that is away from one that knows nothing of the service, each once."""
+    away = Prometheus("http://127.0.0.1:9", "shop", 30.0)
+    away.look()
+    away.look()
+    api.result = []
+    look(api)
+    first, second = (one.getMessage() for one in caplog.records if one.name.endswith("observe"))
+
+    assert "127.0.0.1:9 cannot be reached" in first
+    assert "tells nothing of service 'shop'" in second
+
+
 def test_spread(api: Api) -> None:
     """How service times vary comes from the buckets of an hour; it is not known from one number."""
     api.value = "30"
