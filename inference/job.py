@@ -44,6 +44,8 @@ class Job:
     starts: float | None = None
     """When it was predicted to start."""
     finished: float | None = None
+    ended: float = 0.0
+    """The same moment on the clock that nobody sets: what a job's age is counted from."""
     result: bytes | None = None
     problem: Problem | None = None
     taken: asyncio.Event = field(default_factory=asyncio.Event)

@@ -166,7 +166,7 @@ class Jobs:
             job.problem = self._explain(error)
             job.state = State.FAILED
         finally:
-            job.finished = time.time()
+            job.finished, job.ended = time.time(), time.monotonic()
             job.making = None  # it would keep the result, or the frames of what failed, in memory
             self._forget_old()
 
@@ -180,12 +180,12 @@ class Jobs:
 
     def _forget_old(self) -> None:
         """Drop finished jobs that are too old or too many, the oldest first."""
-        done = [(job.finished, job.id) for job in self._jobs.values() if job.finished is not None]
-        done.sort()
-        for place, (finished, name) in enumerate(done):
+        done = [job for job in self._jobs.values() if job.finished is not None]
+        done.sort(key=lambda job: job.ended)
+        for place, job in enumerate(done):
             too_many = len(done) - place > self._bounds.most
-            if too_many or time.time() - finished > self._bounds.most_seconds:
-                del self._jobs[name]
+            if too_many or time.monotonic() - job.ended > self._bounds.most_seconds:
+                del self._jobs[job.id]
 
 
 def _name(job: Job) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 import tracemalloc
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -218,6 +219,20 @@ def test_age() -> None:
             place.find(job.id)
 
     run(live())
+
+
+def test_clock_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that is set by a day takes no result away from a client that comes back for it."""
+
+    async def live() -> dict[str, Any]:
+        place, work = office(), Work()
+        job = await place.submit(work)
+        await work.advance(4)
+        later = time.time() + 86_400
+        monkeypatch.setattr(time, "time", lambda: later)
+        return await told(place, job)
+
+    assert "succeeded" == run(live())["status"]
 
 
 def test_large_results() -> None:
