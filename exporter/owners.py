@@ -52,15 +52,13 @@ class Ledger:
             owner, busy = owners.get(process.pid), process.busy_seconds
             if owner is None or busy is None:
                 continue
-            pid, sums = (
-                (device(snapshot.gpu), process.pid),
-                self._sums.setdefault(device(snapshot.gpu), {}),
-            )
-            before = self._last.get(pid, 0.0)
-            self._last[pid] = busy
+            uuid = device(snapshot.gpu)
+            before = self._last.get((uuid, process.pid), 0.0)
+            self._last[uuid, process.pid] = busy
             grown = busy - before if busy >= before else busy  # less: another process of that id
+            sums = self._sums.setdefault(uuid, {})
             sums[owner] = sums.get(owner, 0.0) + grown
-            self._seen[device(snapshot.gpu), owner] = now
+            self._seen[uuid, owner] = now
 
     def sums(self, now: float) -> dict[str, dict[Owner, float]]:
         """Tell the sums by UUID and owner, without owners who have been gone for long."""

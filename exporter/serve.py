@@ -2,8 +2,9 @@
 
 Each connection has a thread, in which the TLS handshake happens too, with a time limit. When all
 places are taken, whoever has been silent for longest gives way, first among those who never had an
-answer; where nobody is silent, the newcomer is told 503. Python's own ``http.server`` under TLS lets one silent client stop every scrape, because
-the handshake is part of accepting (measured 2026-11 with prometheus_client 0.26).
+answer; where nobody is silent, the newcomer is told 503. Python's own ``http.server`` under TLS lets
+one silent client stop every scrape, because the handshake is part of accepting (measured 2026-11
+with prometheus_client 0.26).
 """
 
 from __future__ import annotations
@@ -49,9 +50,7 @@ class _Connection:
     def hang_up(self) -> None:
         """Wake its thread up with the end of the stream, from any thread."""
         with contextlib.suppress(OSError):
-            socket.socket.shutdown(
-                self.sock, socket.SHUT_RDWR
-            )  # not ssl's, which is not thread-safe
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # ssl's is not thread-safe
 
 
 class Server:

@@ -113,13 +113,11 @@ class Jobs:
         job = self._jobs.get(name)
         if job is not None and job.owner == owner:
             return job
-        match = _ID.fullmatch(name)
-        if match is None:
+        replica = replica_of(name)
+        if replica is None:
             raise UnknownJob(f"{name[:80]!r} is no job id")
-        if match["replica"] != self._replica:
-            raise UnknownJob(
-                f"job {name!r} belongs to replica {match['replica']!r}; this is {self._replica!r}"
-            )
+        if replica != self._replica:
+            raise UnknownJob(f"job {name!r} belongs to replica {replica!r}; this is {self._replica!r}")  # fmt: skip
         raise UnknownJob(
             f"job {name!r} is not here: never made, dropped to make room or for its age, or lost in a restart of this replica; ask again"
         )
@@ -186,6 +184,12 @@ class Jobs:
             too_many = len(done) - place > self._bounds.most
             if too_many or time.monotonic() - job.ended > self._bounds.most_seconds:
                 del self._jobs[job.id]
+
+
+def replica_of(name: str) -> str | None:
+    """Tell which replica a job's id names; None where it is no job's id."""
+    match = _ID.fullmatch(name)
+    return match["replica"] if match else None
 
 
 def _name(job: Job) -> str:

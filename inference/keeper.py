@@ -131,12 +131,18 @@ class Worker:
             await process.end()
 
     async def _ready(self, process: WorkerProcess) -> wire.Header | None:
-        """Wait for the model to be loaded; None where the worker is told to leave meanwhile."""
+        """Wait for the model to be loaded; None where the worker is told to leave meanwhile.
+
+        Raises:
+            EOFError: the process died. WorkerError: it takes too long.
+        """
+        most = self._shared.settings.start_timeout
         loading = asyncio.ensure_future(process.receive())
         leaving = asyncio.ensure_future(self._leaving.wait())
         try:
-            async with asyncio.timeout(self._shared.settings.start_timeout):
-                await asyncio.wait([loading, leaving], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([loading, leaving], timeout=most, return_when=asyncio.FIRST_COMPLETED)
+            if not (loading.done() or leaving.done()):
+                raise WorkerError(f"it was not ready within {most:g} s")
             return loading.result()[0] if loading.done() else None
         finally:
             loading.cancel()

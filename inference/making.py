@@ -174,15 +174,11 @@ async def _attempt(
     began = time.monotonic()
     for ticket in batch.tickets:
         ticket.attempted = began
-    async with asyncio.timeout(shared.settings.deadline + STUCK_SECONDS):
-        with (
-            _give_up_when_unwanted(batch, process),
-            shared.energy.drawing(place.facts["gpu_uuid"]) as draw,
-        ):
-            header, payload = await process.make(
-                [ticket.job for ticket in batch.tickets],
-                batch.stepped if batch.listened_to else None,
-            )
+    with (
+        _give_up_when_unwanted(batch, process),
+        shared.energy.drawing(place.facts["gpu_uuid"]) as draw,
+    ):
+        header, payload = await _made(batch, process, shared.settings.deadline + STUCK_SECONDS)
     if draw.joules is not None:
         header["energy_joules"] = draw.joules
         shared.watcher.drew(draw.joules)
@@ -205,6 +201,22 @@ async def _attempt(
         shared.observed.saw(batch, time.monotonic() - began)
     _answer(batch, header, payload)
     return []
+
+
+async def _made(
+    batch: Batch, process: WorkerProcess, most_seconds: float
+) -> tuple[wire.Header, bytes]:
+    """Have the process make a batch.
+
+    Raises:
+        EOFError, OSError: it died. WorkerError: it is stuck.
+    """
+    jobs = [ticket.job for ticket in batch.tickets]
+    try:
+        async with asyncio.timeout(most_seconds):
+            return await process.make(jobs, batch.stepped if batch.listened_to else None)
+    except TimeoutError as error:
+        raise WorkerError(f"it was stuck: no batch in {most_seconds:g} s") from error
 
 
 def give_back(batch: Batch, queue: WaitingRoom) -> None:

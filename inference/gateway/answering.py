@@ -12,7 +12,7 @@ from starlette.types import Send
 
 from inference import answers
 from inference.app import problem
-from inference.gateway.hop import Headers, Reply, end_to_end
+from inference.gateway.hop import Headers, Reply, end_to_end, json_object
 from inference.tracing import HEADER
 from lightmeter.catalog import Outcome
 from lightmeter.errors import LightmeterError
@@ -148,8 +148,10 @@ def _status(event: bytes) -> int:
 
 def error_of(body: bytes) -> dict[str, Any]:
     """Read the body of an error; where it is none of ours, make one."""
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        found = None
-    return found if isinstance(found, dict) else {"error": {"message": "no answer of a server", "type": "server_error", "param": None, "code": "502"}}  # fmt: skip
+    none = {
+        "message": "no answer of a server",
+        "type": "server_error",
+        "param": None,
+        "code": "502",
+    }
+    return json_object(body) or {"error": none}

@@ -7,10 +7,10 @@ from collections import OrderedDict
 
 from inference.gateway.fleet import Fleet
 from inference.gateway.replica import Replica
+from inference.jobs import replica_of
 
 
 MOST_KNOWN = 50_000
-_JOB = re.compile(r"job_(?P<replica>[a-z0-9-]{1,40})_[0-9a-f]{24}", re.ASCII)
 _STEM = re.compile(r"img_[0-9a-f]{24}", re.ASCII)
 
 
@@ -31,10 +31,10 @@ class Finder:
 
     def job(self, name: str) -> list[Replica] | None:
         """List who may have a job; empty where none is there now, None where it is no job's id."""
-        match = _JOB.fullmatch(name)
-        if match is None:
+        replica = replica_of(name)
+        if replica is None:
             return None
-        return [one for one in self._fleet.alive() if one.name == match["replica"]]
+        return [one for one in self._fleet.alive() if one.name == replica]
 
     def holders(self, text: str) -> list[Replica]:
         """List whom to ask for what has this id, the likeliest first."""

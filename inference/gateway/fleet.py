@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import ssl
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from inference.aside import keep_up
-from inference.gateway.hop import Died, Unreachable
+from inference.gateway.hop import Died, Unreachable, json_object
 from inference.gateway.replica import Replica, least
 from inference.gateway.upstreams import Resolver
 from inference.pace import Pace
@@ -163,7 +161,7 @@ class Fleet:
             status, body = await replica.line.get(b"/readyz", LOOK_SECONDS)
             if status == OK and replica.name is None:
                 _, version = await replica.line.get(b"/version", LOOK_SECONDS)
-                replica.name = str(_parsed(version).get("replica") or "")
+                replica.name = str(json_object(version).get("replica") or "")
         except (Unreachable, Died, TimeoutError) as error:
             replica.ready = replica.answers = False
             replica.name = None  # whoever comes back there may be another
@@ -198,17 +196,9 @@ class Fleet:
             await one.line.close()
 
 
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _workers(body: bytes) -> int:
     """Count the workers that can serve, as /readyz tells; 0 where it does not."""
-    states = _parsed(body).get("workers")
+    states = json_object(body).get("workers")
     if not isinstance(states, dict):
         return 0
     counts = (states.get(state.value) for state in (WorkerState.READY, WorkerState.BUSY))

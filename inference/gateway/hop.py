@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import httpcore
 
@@ -95,6 +97,15 @@ class Reply:
             if len(body) > most:
                 break
         return bytes(body[:most])
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Read a JSON object; empty where it is none."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class Line:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from inference.aside import keep_up
-from inference.gateway.hop import Died, Line, Sending, Unreachable
+from inference.gateway.hop import Died, Line, Sending, Unreachable, json_object
 from inference.gateway.upstreams import Address
 from lightmeter.catalog import WakeResult
 
@@ -126,7 +126,7 @@ class Waker:
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     async with line.ask(Sending("POST", ROUTE, headers, body)) as reply:
-                        status, answer = reply.status, _parsed(await reply.read())
+                        status, answer = reply.status, json_object(await reply.read())
             except (Unreachable, Died, TimeoutError) as error:
                 said = f"scaler {address} does not answer: {str(error) or 'too slow'}"
                 continue
@@ -153,11 +153,3 @@ class Waker:
             self._task.cancel()
         for _, line in self._lines:
             await line.close()
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -44,6 +44,18 @@ def test_stuck_worker(tmp_path: Path) -> None:
         after = server.post()
 
     assert (504, 200) == (refused.status_code, after.status_code)
+    assert "it was stuck: no batch in 1.5 s" in "".join(server.log)
+
+
+def test_loads_for_ever(tmp_path: Path) -> None:
+    """A model that is never loaded in time is tried a few times; then the server ends and says so."""
+    soon = "from inference import keeper; keeper._FIRST_BACKOFF = 0.01\nfrom lightmeter.cli import main; main()"
+    with Server(tmp_path, "--start-timeout", "0.01", program=("-c", soon)) as server:
+        assert 3 == server.process.wait(60)
+
+    log = "".join(server.log)
+    assert 3 == log.count("died (it was not ready within 0.01 s)")
+    assert "the worker died at every load" in log
 
 
 def test_signal_to_all(tmp_path: Path) -> None:
