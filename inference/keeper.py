@@ -140,7 +140,9 @@ class Worker:
         loading = asyncio.ensure_future(process.receive())
         leaving = asyncio.ensure_future(self._leaving.wait())
         try:
-            await asyncio.wait([loading, leaving], timeout=most, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                [loading, leaving], timeout=most, return_when=asyncio.FIRST_COMPLETED
+            )
             if not (loading.done() or leaving.done()):
                 raise WorkerError(f"it was not ready within {most:g} s")
             return loading.result()[0] if loading.done() else None
