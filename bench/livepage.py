@@ -54,7 +54,7 @@ PLOTLY = """
 const draw = (box, xs, rows) => Plotly.newPlot(box, rows.map((y) => ({x: xs, y, mode: "lines"})), {width: 400, height: 200});
 """
 KINDS: Mapping[str, tuple[str, tuple[str, ...], str]] = {
-    "uPlot": ("uplot", ("static/uPlot.iife.js",), UPLOT),
+    "uPlot": ("dashboards", ("live/uplot/uPlot.iife.min.js",), UPLOT),
     "bokeh": ("bokeh", ("server/static/js/bokeh.min.js", "server/static/js/bokeh-api.min.js"), BOKEH),
     "plotly": ("plotly", ("package_data/plotly.min.js",), PLOTLY),
 }  # fmt: skip
@@ -170,7 +170,7 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         found = measured(browser)
-        about = common.machine("uplot-python", "playwright") | {"browser": browser.version}
+        about = common.machine("playwright") | {"browser": browser.version}
         browser.close()
     absent = [name for name in KINDS if name not in found]
     rows = [{"drawn by": name, **row} for name, row in found.items()]

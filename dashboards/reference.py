@@ -69,7 +69,7 @@ $ lightmeter dashboards serve --prometheus http://prometheus:9090 --port 9091
 - Dots on latency panels are requests; a click opens the trace if `--trace-url` says where traces are shown.
 - It is dark or light as the system is, or as the button ◐ says.
 - It listens on this machine only and asks nobody who they are: whoever reaches it can read all metrics. In front of others put a proxy that asks. The token for Prometheus (`--bearer-file`) stays in this process.
-- Charts are [uPlot](https://github.com/leeoniya/uPlot)'s, which comes with the package uplot-python; [why that one](benchmarks.md#the-live-page-benchlivepagepy).
+- Charts are [uPlot](https://github.com/leeoniya/uPlot)'s, which is served from here; [why that one](benchmarks.md#the-live-page-benchlivepagepy).
 
 In a program, `dashboards.live.app.create_app` takes whatever answers Prometheus's API as an ASGI application and gives one that has the page in front:
 

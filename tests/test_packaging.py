@@ -152,6 +152,7 @@ def test_command() -> None:
         "lightmeter/cli/__main__.py",
         "planner/data/prices.csv",
         "inference/tiny.json",
+        *(str(path.relative_to(ROOT)) for path in (ROOT / "dashboards/live/uplot").iterdir()),
         *(str(path.relative_to(ROOT)) for path in (ROOT / "planner" / "templates").iterdir()),
     ],
 )

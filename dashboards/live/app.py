@@ -55,9 +55,6 @@ def create_app(api: ASGIApp, beside: Beside | None = None) -> Starlette:
     ``api`` answers ``/api/v1/...`` and ``/-/...`` as Prometheus does: ``Engine.app()`` of
     `lightmeter.localprom`, or ``proxy.Prometheus`` for one elsewhere. The result takes its place:
     Grafana can be pointed at it as well.
-
-    Raises:
-        DashboardError: the charting library is not installed.
     """
     given = beside or Beside()
     files = assets.files()

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
-
-from lightmeter.errors import DashboardError
 
 
 FOLDER = Path(__file__).with_name("page")
@@ -22,8 +19,9 @@ _KINDS = {
     ".json": "application/json",
     ".svg": "image/svg+xml",
 }
-_CHARTS = {"uplot.js": "static/uPlot.iife.js", "uplot.css": "static/uPlot.min.css"}
-"""Of the package uplot-python, which brings https://github.com/leeoniya/uPlot; never imported."""
+CHARTS = Path(__file__).with_name("uplot")
+"""uPlot 1.6.32 as it is published on npm, unchanged, with its licence: https://github.com/leeoniya/uPlot."""
+_CHARTS = {"uplot.js": "uPlot.iife.min.js", "uplot.css": "uPlot.min.css"}
 _SMALL_BYTES = 1000
 
 
@@ -54,20 +52,6 @@ def asset(data: bytes, suffix: str) -> Asset:
 
 
 def files() -> dict[str, Asset]:
-    """Read all files of the page, by name.
-
-    Raises:
-        DashboardError: the charting library is not installed.
-    """
+    """Read all files of the page, by name."""
     own = {path.name: asset(path.read_bytes(), path.suffix) for path in FOLDER.iterdir() if path.suffix in _KINDS}  # fmt: skip
-    root = _library()
-    return own | {name: asset((root / path).read_bytes(), Path(name).suffix) for name, path in _CHARTS.items()}  # fmt: skip
-
-
-def _library() -> Path:
-    """Find the package without importing it: that would import IPython."""
-    spec = importlib.util.find_spec("uplot")
-    root = Path(next(iter(spec.submodule_search_locations or ()), "")) if spec else Path()
-    if not all((root / path).is_file() for path in _CHARTS.values()):
-        raise DashboardError("the live page draws with uPlot, and the package uplot-python is not installed; pip install uplot-python")  # fmt: skip
-    return root
+    return own | {name: asset((CHARTS / path).read_bytes(), Path(name).suffix) for name, path in _CHARTS.items()}  # fmt: skip

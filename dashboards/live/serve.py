@@ -29,7 +29,7 @@ def serve(settings: Dashboards, tell: Callable[[str], None], *, runbook: str = "
 
     Raises:
         SettingError: there is no Prometheus to show, or the token's file cannot be used.
-        PortError: the address is taken. DashboardError: the charting library is not installed.
+        PortError: the address is taken.
     """
     if not settings.prometheus:
         raise SettingError("there is no Prometheus to show; give --prometheus URL, or start everything with lightmeter up")  # fmt: skip

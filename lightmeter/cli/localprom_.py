@@ -11,7 +11,6 @@ from lightmeter.cli.dashboards_ import runbook_text
 from lightmeter.cli.options import settings_options, settle
 from lightmeter.cli.rules_ import leading_to, objectives
 from lightmeter.cli.written import put
-from lightmeter.errors import DashboardError
 from lightmeter.section import targets
 from lightmeter.settings_localprom import Localprom
 from lightmeter.units import url
@@ -100,7 +99,7 @@ def _application(engine: Engine, settings: Localprom) -> Starlette:
 
 
 def _page(api: ASGIApp, settings: Localprom) -> ASGIApp:
-    """Put the live page in front of the API, where the library that draws is installed."""
+    """Put the live page in front of the API."""
     import httpx
 
     from dashboards.live.app import Beside, create_app
@@ -114,8 +113,4 @@ def _page(api: ASGIApp, settings: Localprom) -> ASGIApp:
         scrape_seconds=settings.interval,
         places={place.name: place.url for place in targets(settings.places)},
     )
-    try:
-        return create_app(api, beside)
-    except DashboardError as error:
-        _log.warning("there is no live page: %s", error)
-        return api
+    return create_app(api, beside)
