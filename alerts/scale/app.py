@@ -103,17 +103,23 @@ def create_app(
         scaler.freeze(until)
         return JSONResponse({"frozen_until": until})
 
-    async def healthz(_: Request) -> Response:
-        silent = scaler.silent()
-        stuck = silent > scaler.patience
+    def health(status: str, *, well: bool) -> Response:
         told = {
-            "status": "stuck" if stuck else "ok",
+            "status": status,
             "mode": scaler.mode,
             "lease": scaler.lease.held,
             "failures": scaler.failures,
-            "seconds_since_decision": round(silent, 3),
+            "seconds_since_decision": round(scaler.silent(), 3),
         }
-        return JSONResponse(told, 503 if stuck else 200)
+        return JSONResponse(told, 200 if well else 503)
+
+    async def healthz(_: Request) -> Response:
+        alive = scaler.still() <= scaler.patience
+        return health("ok" if alive else "stuck", well=alive)
+
+    async def readyz(_: Request) -> Response:
+        decides = scaler.silent() <= scaler.patience
+        return health("ok" if decides else "deciding nothing", well=decides)
 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -124,6 +130,7 @@ def create_app(
         Wake(scaler, webhook).route,
         Route("/v1/freeze", freeze, methods=["POST"]),
         Route("/healthz", healthz),
+        Route("/readyz", readyz),
         Route("/metrics", metrics),
     ]
     return Starlette(routes=routes)

@@ -74,7 +74,7 @@ class Scaler:
     started: Callable[[float], None] = lambda _: None
     """Hears how long each start took, seconds."""
     patience: float = PATIENCE_SECONDS
-    """Seconds without a decision, after which something is stuck or cannot be written down."""
+    """Seconds without a turn of the loop, after which it is stuck; or without a decision, after which nothing is scaled."""
     alerts: Alerted = field(default_factory=Alerted)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _deciding: threading.Lock = field(default_factory=threading.Lock)
@@ -88,7 +88,7 @@ class Scaler:
         self._steady = self.steady or self.clock
         self._jumps = Jumps(self.clock, self._steady)
         self._begins = False
-        self._heard = self._steady()
+        self._heard = self._turned = self._steady()
         self._woken: tuple[float, bool, dict[str, Any] | None] = 0.0, False, None
         self._last: Look | None = None
         self._wake = threading.Event()
@@ -139,6 +139,10 @@ class Scaler:
     def silent(self) -> float:
         """Tell the seconds since the last decision, or since it was seen that another one scales."""
         return max(0.0, self._steady() - self._heard)
+
+    def still(self) -> float:
+        """Tell the seconds since the loop last came round, whatever came of it."""
+        return max(0.0, self._steady() - self._turned)
 
     def run(self, interval: float, stop: threading.Event) -> None:
         """Look every so many seconds and decide on what is new, until ``stop`` and `end`."""
@@ -208,7 +212,9 @@ class Scaler:
     def decide(self) -> dict[str, Any] | None:
         """Decide on the last readings, write it down and act; return the record, or None where there are none."""
         with self._deciding:
-            return self._decide()
+            record = self._decide()
+            self._turned = self._steady()
+            return record
 
     def _decide(self) -> dict[str, Any] | None:
         last = self._last

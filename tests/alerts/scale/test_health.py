@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from alerts.levels import Bounds
 from alerts.scale.app import Instruments, create_app
+from alerts.scale.audit import Audit
 from alerts.scale.lease import Lease
 from alerts.scale.scaler import PATIENCE_SECONDS, Mode, Scaler
 from alerts.scale.targets import Remembered
@@ -21,21 +22,21 @@ from support.clock import Clock
 from support.scaling import BUSY, CALM, scaler
 
 
-def health(one: Scaler) -> tuple[int, dict[str, Any]]:
+def health(one: Scaler, path: str = "/healthz") -> tuple[int, dict[str, Any]]:
     registry = CollectorRegistry()
     webhook = Webhook(one, bounds=Bounds(age_seconds=60.0), token_file=None, registry=registry)
     app = create_app(one, webhook, registry, one.clock)
 
     async def ask() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:  # fmt: skip
-            return await client.get("/healthz")
+            return await client.get(path)
 
     answer = asyncio.run(ask())
     return answer.status_code, answer.json()
 
 
 def test_stuck(tmp_path: Path) -> None:
-    """A scaler that has decided nothing for minutes says so, and is well again with its next decision."""
+    """A scaler whose loop has not come round for minutes says so, and is well again with its next decision."""
     clock = Clock()
     one = scaler(tmp_path, [CALM], clock=clock)
     one.step()
@@ -47,7 +48,28 @@ def test_stuck(tmp_path: Path) -> None:
 
     assert (200, "ok", PATIENCE_SECONDS) == (at_first[0], at_first[1]["status"], at_first[1]["seconds_since_decision"])  # fmt: skip
     assert (503, "stuck") == (stuck[0], stuck[1]["status"])
+    for path in ("/healthz", "/readyz"):
+        assert (200, "ok") == (health(one, path)[0], health(one, path)[1]["status"])
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    """Where nothing can be written down it is not ready, and lives: a restart would not make room."""
+    clock = Clock()
+    one = scaler(tmp_path, [CALM], clock=clock)
+    one.step()
+    audit = tmp_path / "full" / "decisions.jsonl"
+    one.audit = Audit(audit.parent)
+    audit.unlink()
+    audit.mkdir()
+    for _ in range(10):
+        clock.now += 15
+        assert one.step() is None
+
     assert (200, "ok") == (health(one)[0], health(one)[1]["status"])
+    assert (503, "deciding nothing") == (health(one, "/readyz")[0], health(one, "/readyz")[1]["status"])  # fmt: skip
+    audit.rmdir()
+    one.step()
+    assert 200 == health(one, "/readyz")[0]
 
 
 def test_standby(tmp_path: Path) -> None:
@@ -61,6 +83,7 @@ def test_standby(tmp_path: Path) -> None:
         assert one.step() is None
 
     assert (200, False) == (health(one)[0], health(one)[1]["lease"])
+    assert 200 == health(one, "/readyz")[0]
     other.close()
 
 
