@@ -103,6 +103,23 @@ def create_app(
         scaler.freeze(until)
         return JSONResponse({"frozen_until": until})
 
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    routes = [
+        webhook.route,
+        Route("/v1/decisions", decisions),
+        Wake(scaler, webhook).route,
+        Route("/v1/freeze", freeze, methods=["POST"]),
+        *_health(scaler),
+        Route("/metrics", metrics),
+    ]
+    return Starlette(routes=routes)
+
+
+def _health(scaler: Scaler) -> list[Route]:
+    """Tell whether it lives, which a restart may mend, and whether it decides, which it may not."""
+
     def health(status: str, *, well: bool) -> Response:
         told = {
             "status": status,
@@ -121,19 +138,7 @@ def create_app(
         decides = scaler.silent() <= scaler.patience
         return health("ok" if decides else "deciding nothing", well=decides)
 
-    async def metrics(_: Request) -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
-    routes = [
-        webhook.route,
-        Route("/v1/decisions", decisions),
-        Wake(scaler, webhook).route,
-        Route("/v1/freeze", freeze, methods=["POST"]),
-        Route("/healthz", healthz),
-        Route("/readyz", readyz),
-        Route("/metrics", metrics),
-    ]
-    return Starlette(routes=routes)
+    return [Route("/healthz", healthz), Route("/readyz", readyz)]
 
 
 def _refused(status: int, reason: str) -> Response:
