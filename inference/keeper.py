@@ -242,4 +242,6 @@ def _advice(reason: str) -> str:
     """Say what may help a model that cannot be loaded."""
     if reason.startswith(_NO_ROOM):
         return "try --offload, smaller --warmup-shapes, a larger --vram-cap or a larger GPU"
+    if reason.startswith("ModuleNotFoundError"):
+        return "the environment is not whole: make env"
     return "give a folder saved with save_pretrained, an id in the local hub cache, or 'tiny'"

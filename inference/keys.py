@@ -147,6 +147,8 @@ class Keys:
         for digest, tenant in self._tenants.items():
             if hmac.compare_digest(digest, given):
                 found = tenant
+        if found is None and key.strip() and scheme.lower() == "bearer":
+            raise Unauthorized("the key that was sent is none of this server's; ask its operator for one")  # fmt: skip
         if found is None or scheme.lower() != "bearer":
             raise Unauthorized("this server asks for a key: send 'Authorization: Bearer KEY'")
         return found

@@ -190,6 +190,21 @@ def test_unknown_variable(tmp_path: Path) -> None:
         assert "variable LIGHTMETER_SERVE_PROT is no setting; did you mean 'LIGHTMETER_SERVE_PORT'?" in ran.refusal()  # fmt: skip
 
 
+def test_not_whole(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An environment that lacks a package is one line with the way out; a fault of ours is not hidden."""
+    monkeypatch.delitem(sys.modules, "lightmeter.cli.config_", raising=False)
+    monkeypatch.setitem(sys.modules, "lightmeter.cli.options", None)
+    with pytest.raises(ImportError, match="lightmeter"):
+        cli.main(["config", "show"])
+    monkeypatch.undo()
+    monkeypatch.delitem(sys.modules, "lightmeter.cli.completion_", raising=False)
+    monkeypatch.setitem(sys.modules, "click.shell_completion", None)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["completion", "bash"])
+
+    assert "lightmeter: the environment is not whole: " in capsys.readouterr().err
+
+
 def test_reader_gone(tmp_path: Path) -> None:
     """A reader that has seen enough, like head, makes no failure and no noise."""
     read, write = os.pipe()

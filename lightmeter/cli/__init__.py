@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "completion": "Shell completion for bash, zsh or fish.",
 }
 """Each command and its line of help; its module is ``lightmeter.cli.NAME_``."""
+_OURS = ("lightmeter", "inference", "exporter", "alerts", "dashboards", "planner")
 
 
 class _Lazy(click.Group):
@@ -141,6 +142,8 @@ def main(args: list[str] | None = None) -> NoReturn:
         sys.exit(2)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
+    except ImportError as error:
+        _fail(_not_whole(error), 2)
     except OSError as error:  # what ours are is translated where it happens: this is our output
         _fail(f"the output cannot be written: {error.strerror or error}", 3)
     except (click.Abort, KeyboardInterrupt):
@@ -148,6 +151,18 @@ def main(args: list[str] | None = None) -> NoReturn:
     except SystemExit:  # click's way out: a completion is done, or the reader has seen enough
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _not_whole(error: ImportError) -> str:
+    """Say that the environment is of another time than the code.
+
+    Raises:
+        ImportError: what is wrong is the code.
+    """
+    package = (error.name or "").partition(".")[0]
+    if package in {"", *_OURS}:
+        raise error
+    return f"the environment is not whole: {error}; 'make env' completes it, or pip install -c constraints.txt ."
 
 
 def _fail(message: str, code: int) -> NoReturn:
