@@ -132,8 +132,10 @@ class DcgmSource:
                 self._end.wait(EVERY_SECONDS)
 
     def _turn(self, reason: str) -> None:
-        if bool(reason) != bool(self._reason):
-            _log.warning("dcgm-exporter at %s %s", without_password(self._url), f"is not read: {reason}" if reason else "is read again")  # fmt: skip
+        if reason and not self._reason:
+            _log.warning("dcgm-exporter at %s is not read: %s", without_password(self._url), reason)
+        elif self._reason and not reason:
+            _log.warning("dcgm-exporter at %s is read again", without_password(self._url))
         self._reason = reason
 
     def _take(self, page: str) -> None:
