@@ -17,7 +17,7 @@ from lightmeter.settings import Guard
 
 
 class Judge:
-    """Looks at pictures and counts what it sees. Thread-safe; about 5 ms for 1024 x 1024 pixels.
+    """Looks at pictures and counts what it sees. Thread-safe; about 4 ms for 1024 x 1024 pixels.
 
     With the guard ``off`` it looks at nothing and exposes nothing about pictures. Otherwise every
     series is there from the start.

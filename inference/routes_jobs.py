@@ -21,6 +21,7 @@ from inference.service import ImageService
 from inference.tracing import HEADER, Tracer
 from inference.visit import Caller, Passage
 from lightmeter import logs
+from lightmeter.errors import LightmeterError
 
 
 JOBS = "/v1/jobs"
@@ -44,11 +45,16 @@ def add(
     async def submit(request: Request) -> Response:
         trace = tracer.begin(request.scope["headers"])
         passage = Passage(trace, request.method, JOBS, status=202)
-        caller = dataclasses.replace(caller_of(request, service), passage=passage)
         try:
+            caller = dataclasses.replace(caller_of(request, service), passage=passage)
             body = await read_body(request, service, caller)
-        except ClientDisconnect:
-            return Response(status_code=CLIENT_LEFT)
+        except (ClientDisconnect, LightmeterError) as error:
+            left = isinstance(error, ClientDisconnect)
+            passage.status = CLIENT_LEFT if left else problem(error)[0]
+            finished(passage)
+            if left:
+                return Response(status_code=CLIENT_LEFT)
+            raise
         work = _told(_work(service, body, caller), passage, finished, problem)
         job = await jobs.submit(work, caller.tenant.name)
         answer = _answer(job, _facts(job), 202)

@@ -224,6 +224,18 @@ def test_other_paths(server: Server, collector: Collector) -> None:
     assert [] == logged(server, path="/healthz")
 
 
+def test_job_never_read(server: Server, collector: Collector) -> None:
+    """A job whose body is too large to be read has its line and its span, like any other request."""
+    headers = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
+    answer = server.client.post("/v1/jobs", content=b"x" * 2_000_000, headers=headers)
+
+    assert 413 == answer.status_code
+    assert eventually(lambda: logged(server, logger="lightmeter.access"))
+    (line,) = logged(server, logger="lightmeter.access")
+    assert (413, "invalid", TRACE) == (line["status"], line["outcome"], line["trace_id"])
+    assert eventually(lambda: TRACE in {span.trace_id for span in collector.spans})
+
+
 def test_no_prompt(tmp_path: Path, own_collector: Collector) -> None:
     """No word of a prompt is exported, logged, measured or stored, whatever becomes of its request."""
     before = ["--verbose", "--log-format", "json"]
