@@ -112,8 +112,13 @@ def _hour(number: int) -> datetime:
     return datetime.fromtimestamp(number * SECONDS_PER_HOUR, UTC)
 
 
-def block(demand: Demand, found: Held, price: Price) -> dict[str, Any]:
-    """Return the ``actual`` of plan.json: what was spent in the time of the history, and on whom."""
+def block(demand: Demand, found: Held, price: Price, discount: float = 0.0) -> dict[str, Any]:
+    """Return the ``actual`` of plan.json: what was spent in the time of the history, and on whom.
+
+    Held GPUs are paid for around the clock, so ``discount`` of the list price is off, as it is of
+    what the plan would rent.
+    """
+    hourly = price.held(discount)
     by_service: dict[str, Decimal] = {}
     for share in shares(demand, found):
         by_service[share.service] = by_service.get(share.service, Decimal(0)) + share.gpu_hours
@@ -124,17 +129,21 @@ def block(demand: Demand, found: Held, price: Price) -> dict[str, Any]:
         "gpus_held": found.gpus,
         "gpus_held_source": found.source,
         "gpu_hours": float(total),
-        "cost": float(cents(total * price.price_per_gpu_hour)),
+        "cost": float(cents(total * hourly)),
         "idle_gpu_hours": float(idle),
         "idle_ratio": round(float(idle / total), 6) if total else 0.0,
-        "idle_cost": float(cents(idle * price.price_per_gpu_hour)),
+        "idle_cost": float(cents(idle * hourly)),
         "services": [
             {
                 "name": name,
                 "gpu_hours": float(hours),
-                "cost": float(cents(hours * price.price_per_gpu_hour)),
+                "cost": float(cents(hours * hourly)),
             }
             for name, hours in ordered
         ],
-        "price_source": f"{price.provider} {price.instance} {price.region}, {price.currency} {price.price_per_gpu_hour} a GPU-hour as of {price.asof}",
+        "price_source": f"{price.provider} {price.instance} {price.region}, {price.currency} {price.price_per_gpu_hour} a GPU-hour as of {price.asof}{_less(discount)}",
     }
+
+
+def _less(discount: float) -> str:
+    return f", less {100 * discount:g} % by plan.discount" if discount else ""

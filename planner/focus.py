@@ -57,22 +57,23 @@ COLUMNS = (
 _UNIT = "GPU-Hours"
 
 
-def text(shares: Iterable[Share], price: Price, account: str) -> str:
+def text(shares: Iterable[Share], price: Price, account: str, discount: float = 0.0) -> str:
     """Write the shares of a history's hours as FOCUS rows, CSV; null is an empty field.
 
-    The sum of ``BilledCost`` is the GPU-hours held times the price, exactly.
+    The sum of ``BilledCost`` is the GPU-hours held times the price, exactly, ``discount`` of it off;
+    that of ``ListCost`` is without the discount.
     """
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row(share, price, account) for share in shares)
+    writer.writerows(row(share, price, account, discount) for share in shares)
     return out.getvalue()
 
 
-def row(share: Share, price: Price, account: str) -> dict[str, str]:
+def row(share: Share, price: Price, account: str, discount: float = 0.0) -> dict[str, str]:
     """Make one charge: what a service used of the GPUs in an hour, or what nobody did."""
-    cost = _number(share.gpu_hours * price.price_per_gpu_hour)
-    unit_price, quantity = _number(price.price_per_gpu_hour), _number(share.gpu_hours)
+    listed, paid = price.price_per_gpu_hour, price.held(discount)
+    cost, quantity = _number(share.gpu_hours * paid), _number(share.gpu_hours)
     idle = share.service == IDLE
     begin, end = _billing_period(share.begin)
     what = "held and not used" if idle else f"used by {share.service}"
@@ -92,11 +93,11 @@ def row(share: Share, price: Price, account: str) -> dict[str, str]:
         "ConsumedQuantity": quantity,
         "ConsumedUnit": _UNIT,
         "ContractedCost": cost,
-        "ContractedUnitPrice": unit_price,
+        "ContractedUnitPrice": _number(paid),
         "EffectiveCost": cost,
         "InvoiceIssuerName": price.provider,
-        "ListCost": cost,
-        "ListUnitPrice": unit_price,
+        "ListCost": _number(share.gpu_hours * listed),
+        "ListUnitPrice": _number(listed),
         "PricingCategory": "Standard",
         "PricingQuantity": quantity,
         "PricingUnit": _UNIT,

@@ -39,6 +39,10 @@ class Price:
     source: str
     licence: str
 
+    def held(self, discount: float) -> Decimal:
+        """Price of a GPU-hour that is paid for around the clock, ``discount`` of the list's off."""
+        return self.price_per_gpu_hour * (1 - Decimal(str(discount)))
+
     @property
     def vram_bytes(self) -> float:
         """Memory of the card, bytes."""

@@ -83,9 +83,9 @@ def spending(
     held = actual.held(settings.held_gpus, frame.get("gpu_uuid"), telemetry, demand)
     blocks = {
         "telemetry": None if telemetry is None else sampled.block(telemetry, demand),
-        "actual": None if held is None else actual.block(demand, held, price),
+        "actual": None if held is None else actual.block(demand, held, price, settings.discount),
     }
-    text = None if held is None else focus.text(actual.shares(demand, held), price, settings.account)  # fmt: skip
+    text = None if held is None else focus.text(actual.shares(demand, held), price, settings.account, settings.discount)  # fmt: skip
     return Spent(blocks, text)
 
 

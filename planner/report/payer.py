@@ -107,8 +107,7 @@ def _saving(document: Document, say: Language) -> Fact:
         words = say("fact.interval", low=say.ratio(low), high=say.ratio(high))
     about = f"{words}{say('space')}{say('fact.against')}"
     rate, option = _rate(document), chosen(document)
-    reserve = (document.get("profile") or {}).get("reserve", {"share": 1.0})
-    if rate and option and reserve["share"] == 1:  # what was spent is at list prices
+    if rate and option:
         about += say("fact.against_spent", share=say.ratio(1 - option["monthly_cost"] / rate))
     return Fact(say("fact.saving"), say.ratio(advice["saving_ratio"]), about, "recommendation.saving_ratio")  # fmt: skip
 

@@ -12,6 +12,7 @@ import pytest
 
 from planner import actual, focus, focus_check
 from planner.actual import IDLE, Held
+from planner.report.language import Language
 from support import rows
 from support.cli import inside
 from support.plans import demand_of, price
@@ -53,6 +54,21 @@ def test_block_is_the_rows() -> None:
     assert 72.0 == found["cost"] == float(sum(Decimal(one["BilledCost"]) for one in listed))
     assert found["idle_cost"] == float(round(sum(idle, Decimal(0)), 2))
     assert ["a", "b"] == [one["name"] for one in found["services"]]
+
+
+def test_discount() -> None:
+    """What was held is paid for with the discount that the plan rents at; the list price stays beside it."""
+    demand, held = demand_of(every(1000.0, 80, seconds=300.0), 1.0), Held(2.0, "test")
+    found = actual.block(demand, held, price(), 0.55)
+    listed = charges(focus.text(actual.shares(demand, held), price(), "acme", 0.55))
+    sums = {name: sum(Decimal(one[name]) for one in listed) for name in ("BilledCost", "ContractedCost", "EffectiveCost", "ListCost")}  # fmt: skip
+
+    assert 96.0 * 0.45 == pytest.approx(found["cost"])
+    assert found["price_source"].endswith(", less 55 % by plan.discount")
+    assert [Decimal("43.2")] * 3 + [Decimal(96)] == list(sums.values())
+    assert "less" not in actual.block(demand, held, price())["price_source"]
+    assert [] == focus_check.check(focus.text(actual.shares(demand, held), price(), "acme", 0.55))
+    assert Language("zh").knows(found["price_source"])
 
 
 def test_busier_than_held() -> None:
