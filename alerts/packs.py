@@ -11,6 +11,7 @@ from alerts import (
     causes_gpu,
     causes_host,
     causes_quality,
+    causes_scaler,
     causes_server,
     classic,
 )
@@ -31,6 +32,7 @@ def recommended(slo: Slo) -> Pack:
         alerts,
         causes_server.group(slo),
         causes_quality.group(slo),
+        causes_scaler.group(),
         causes_gpu.group(),
         causes_host.group(),
         cost,

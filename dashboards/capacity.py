@@ -102,21 +102,26 @@ def _scaler() -> tuple[Panel, ...]:
         Target(total("target", pick(metric)), f"{{{{target}}}} {word}")
         for metric, word in ((catalog.DESIRED_REPLICAS, "wanted"), (catalog.READY_REPLICAS, "ready"), (catalog.STARTING_REPLICAS, "starting"))
     )  # fmt: skip
+    refused = f"sum by (target, ask, answer) (increase({pick(catalog.TARGET_ASKS, answer=catalog.REFUSALS)}[{RATE}]))"
     decided = f"sum by (target, action, term) (increase({pick(catalog.DECISIONS)}[{RATE}]))"
     return (
-        Panel(place=_place(29, "Replicas"), kind=Kind.LINES, unit="count:replicas", targets=replicas, empty=_NO_SCALER,
+        Panel(place=catalog.REPLICAS, kind=Kind.LINES, unit="count:replicas", width=6, targets=replicas, empty=_NO_SCALER,
               shows="Replicas wanted, ready and starting.",
               normal="Ready follows wanted after a cold start.",
               act="Starting for ever: no GPU is free, or the model does not load."),
-        Panel(place=_place(30, "Decisions"), kind=Kind.LINES, unit="count:decisions", stacked=True, targets=(Target(decided, "{{target}} {{action}}: {{term}}"),), empty=_NO_SCALER,
+        Panel(place=_place(30, "Decisions"), kind=Kind.LINES, unit="count:decisions", width=6, stacked=True, targets=(Target(decided, "{{target}} {{action}}: {{term}}"),), empty=_NO_SCALER,
               shows="What the scaler decided, and the term that decided. Decisions to go up, down or freeze are drawn as marks over all panels, each once: what is advised or asked for again counts as a hold.",
               normal="Mostly hold.",
               act="up and down in turn: its bounds are too close. freeze: a signal is missing; see Age of signals."),
-        Panel(place=_place(31, "Age of signals"), kind=Kind.BARS, unit="s", steps=((0, "green"), (60, "orange"), (120, "red")), empty=_NO_SCALER,
+        Panel(place=_place(31, "Age of signals"), kind=Kind.BARS, unit="s", width=6, steps=((0, "green"), (60, "orange"), (120, "red")), empty=_NO_SCALER,
               targets=(Target(f"max by (target, signal) ({pick(catalog.SIGNAL_AGE)})", "{{target}} {{signal}}"),),
               shows="How old each signal is that the scaler goes by.",
               normal="A few scrapes.",
               act="Old: it holds rather than guess; mend the scrape."),
+        Panel(place=catalog.TARGET_ANSWERS, kind=Kind.LINES, unit="count:questions", width=6, targets=(Target(refused, "{{target}} {{ask}}: {{answer}}"),), empty=_NO_SCALER,
+              shows="What the scaler asked of its target in vain, by why: to count its replicas, to have another number of them.",
+              normal="None; a conflict or a busy API server now and then.",
+              act="forbidden: a right or a key is missing. not_found: the name is wrong. owned: an HPA or a ScaledObject scales it. What it said: lightmeter explain last."),
     )  # fmt: skip
 
 

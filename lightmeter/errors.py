@@ -109,7 +109,11 @@ class StoreError(OutsideError):
 
 
 class TargetError(OutsideError):
-    """What is scaled cannot be asked, or refuses."""
+    """What is scaled cannot be asked, or refuses; ``answer`` is the catalogue's word for how."""
+
+    def __init__(self, message: str, answer: str = "failed") -> None:
+        super().__init__(message)
+        self.answer = answer
 
 
 class AuditError(OutsideError):

@@ -84,6 +84,7 @@ GATEWAY = {
     "lightmeter_gateway_wake_wait_seconds": [],
 }
 WEBHOOK = {
+    "lightmeter_scaler_target_asks_total": ["target", "ask", "answer"],
     "lightmeter_scaler_webhook_posts_total": ["result"],
     "lightmeter_scaler_webhook_alerts_total": ["result"],
 }

@@ -20,8 +20,9 @@ from kubernetes.config.config_exception import ConfigException
 
 from alerts.scale.checks import Right
 from alerts.scale.clusterlease import ClusterLease
-from alerts.scale.fleet import Fleet
+from alerts.scale.fleet import Fleet, of_status
 from alerts.scale.manifests import lease_name
+from lightmeter.catalog import TargetAnswer
 from lightmeter.errors import SettingError, TargetError
 
 
@@ -75,7 +76,7 @@ class Cluster:
         end = self._end()
         owner = self._owner(end)
         if owner:
-            raise TargetError(f"{self.name} is scaled by {owner} already; delete that, or let it follow our gauge of desired replicas")  # fmt: skip
+            raise TargetError(f"{self.name} is scaled by {owner} already; delete that, or let it follow our gauge of desired replicas", TargetAnswer.OWNED)  # fmt: skip
         before = self._do(end, lambda left: self._read("scale", left))
         if before.spec.replicas == to:
             return f"{to} were asked for already"
@@ -143,10 +144,10 @@ class Cluster:
         """Ask the API server, unless it asked for quiet or there is no time left; turn what it refuses into one line."""
         quiet = self._quiet_until - self._clock()
         if quiet > 0:
-            raise TargetError(f"{self.name}: {_SAYS[_BUSY].format(after=_after(quiet))}")
+            raise TargetError(f"{self.name}: {_SAYS[_BUSY].format(after=_after(quiet))}", TargetAnswer.BUSY)  # fmt: skip
         left = end - self._clock()
         if left <= 0:
-            raise TargetError(f"{self.name}: the API server took longer than {SECONDS:g} s; the next look tries again")  # fmt: skip
+            raise TargetError(f"{self.name}: the API server took longer than {SECONDS:g} s; the next look tries again", TargetAnswer.TIMEOUT)  # fmt: skip
         try:
             return call(left)
         except ApiException as error:
@@ -154,10 +155,12 @@ class Cluster:
             self._quiet_until = self._clock() + wait
             said = _SAYS.get(error.status or 0, f"the API server answered {error.status} {error.reason}")  # fmt: skip
             raise TargetError(
-                f"{self.name}: {said.format(kind=self._kind, after=_after(wait))}"
+                f"{self.name}: {said.format(kind=self._kind, after=_after(wait))}",
+                of_status(error.status or 0),
             ) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise TargetError(f"{self.name}: the API server cannot be reached: {error}") from error
+            late = isinstance(error, urllib3.exceptions.TimeoutError | TimeoutError)
+            raise TargetError(f"{self.name}: the API server cannot be reached: {error}", TargetAnswer.TIMEOUT if late else TargetAnswer.UNREACHABLE) from error  # fmt: skip
 
 
 def _after(wait: float) -> str:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import httpx
+
 from alerts.scale.lease import Writer
+from lightmeter import catalog
+from lightmeter.catalog import TargetAnswer
 
 
 class Word(Enum):
@@ -60,6 +64,17 @@ class Target(Protocol):
             TargetError: not possible now; the next look tries again.
         """
         ...
+
+
+def of_status(status: int) -> TargetAnswer:
+    """Say what a target means by a status that is not 2xx."""
+    return catalog.TARGET_STATUSES.get(status, TargetAnswer.FAILED)
+
+
+def unheard(error: httpx.HTTPError) -> TargetAnswer:
+    """Say why there was no answer."""
+    late = isinstance(error, httpx.TimeoutException)
+    return TargetAnswer.TIMEOUT if late else TargetAnswer.UNREACHABLE
 
 
 @runtime_checkable

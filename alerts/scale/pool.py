@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from alerts.scale.fleet import Fleet
+from alerts.scale.fleet import Fleet, of_status, unheard
 from lightmeter import secret
 from lightmeter.catalog import WorkerState
 from lightmeter.errors import TargetError
@@ -57,7 +57,7 @@ class Pool:
                 return answer.json()
             said = answer.json()["error"]["message"]
         except httpx.HTTPError as error:
-            raise TargetError(f"server {self.name} cannot be reached: {error}") from error
+            raise TargetError(f"server {self.name} cannot be reached: {error}", unheard(error)) from error  # fmt: skip
         except (ValueError, KeyError, TypeError) as error:
             raise TargetError(f"server {self.name} answered {method} {path} with no JSON of ours; is it a lightmeter server?") from error  # fmt: skip
-        raise TargetError(f"server {self.name} refused {method} {path} with {answer.status_code}: {said}")  # fmt: skip
+        raise TargetError(f"server {self.name} refused {method} {path} with {answer.status_code}: {said}", of_status(answer.status_code))  # fmt: skip

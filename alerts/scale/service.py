@@ -17,6 +17,7 @@ from alerts.levels import Bounds
 from alerts.routes import Routing
 from alerts.scale import shown, targets
 from alerts.scale.app import Instruments, create_app
+from alerts.scale.asks import Counted
 from alerts.scale.audit import Audit
 from alerts.scale.fleet import Leased, Target
 from alerts.scale.lease import Both, Lease, Writer
@@ -55,7 +56,7 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
     counted = not isinstance(target, targets.Remembered)
     instruments = Instruments(registry, target.name)
     scaler = Scaler(
-        target=target,
+        target=Counted(target, registry),
         source=source,
         audit=Audit(folder),
         lease=_lease(folder, target, settings),

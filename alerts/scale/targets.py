@@ -13,8 +13,9 @@ from typing import Literal
 
 import httpx
 
-from alerts.scale.fleet import Fleet, Target, Word
+from alerts.scale.fleet import Fleet, Target, Word, of_status, unheard
 from alerts.scale.pool import Pool
+from lightmeter.catalog import TargetAnswer
 from lightmeter.errors import SettingError, TargetError, nearest
 from lightmeter.units import without_password
 
@@ -74,7 +75,8 @@ class Command(Remembered):
                 timeout=COMMAND_SECONDS,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise TargetError(f"{self.name} could not be run: {error}") from error
+            late = isinstance(error, subprocess.TimeoutExpired)
+            raise TargetError(f"{self.name} could not be run: {error}", TargetAnswer.TIMEOUT if late else TargetAnswer.FAILED) from error  # fmt: skip
         if ran.returncode:
             raise TargetError(f"{self.name} ended with {ran.returncode}: {' '.join(ran.stderr.split())[:200]}")  # fmt: skip
         super().scale(to)
@@ -99,9 +101,9 @@ class Webhook(Remembered):
         try:
             answer = httpx.post(self._url, content=body, headers=headers, timeout=WEBHOOK_SECONDS, trust_env=False, verify=self._trust)  # fmt: skip
         except httpx.HTTPError as error:
-            raise TargetError(f"webhook {self.name} cannot be reached: {error}") from error
+            raise TargetError(f"webhook {self.name} cannot be reached: {error}", unheard(error)) from error  # fmt: skip
         if not answer.is_success:
-            raise TargetError(f"webhook {self.name} answered {answer.status_code}")
+            raise TargetError(f"webhook {self.name} answered {answer.status_code}", of_status(answer.status_code))  # fmt: skip
         super().scale(to)
         return f"webhook answered {answer.status_code}"
 

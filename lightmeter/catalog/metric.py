@@ -18,6 +18,8 @@ from lightmeter.catalog.vocabulary import (
     ShedReason,
     Stage,
     StopReason,
+    TargetAnswer,
+    TargetAsk,
     Term,
     WorkerState,
 )
@@ -77,7 +79,7 @@ _CLOSED: dict[str, dict[str, tuple[str, ...]]] = {
         "stop_reason": tuple(StopReason), "resolution": RESOLUTIONS,
     },
     "exporter": {"reason": GPU_UP_REASONS},
-    "scaler": {"action": ACTIONS, "term": tuple(Term)},
+    "scaler": {"action": ACTIONS, "term": tuple(Term), "ask": tuple(TargetAsk), "answer": tuple(TargetAnswer)},
     "gateway": {},
 }  # fmt: skip
 C, G, H = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM

@@ -60,6 +60,7 @@ STARTING_REPLICAS = metric("scaler", "lightmeter_starting_replicas", G, "replica
 DECISIONS = metric("scaler", "lightmeter_decisions_total", C, "decisions", "Scaling decisions, by what was done (or advised) and the term that decided; one that repeats the one before counts as a hold.", "action", "term")
 SIGNAL_AGE = metric("scaler", "lightmeter_signal_age_seconds", G, "seconds", "Age of each observed signal.", "signal")
 COLD_START = metric("scaler", "lightmeter_cold_start_seconds", H, "seconds", "From ordering a replica to its being ready.", buckets=COLD_START_BUCKETS)
+TARGET_ASKS = metric("scaler", "lightmeter_scaler_target_asks_total", C, "questions", "What the scaler asked of its target (to count its replicas, to have another number of them), by what came of it.", "ask", "answer")
 WEBHOOK_POSTS = _own("lightmeter_scaler_webhook_posts_total", "messages", "Messages of Alertmanager, by what became of them.", PostResult)
 WEBHOOK_ALERTS = _own("lightmeter_scaler_webhook_alerts_total", "alerts", "Alerts in messages that were taken: began, ended; repeated while they hold; over already when they came; dropped since there are too many; truncated by Alertmanager.", AlertResult)
 # fmt: on

@@ -161,6 +161,42 @@ class Term(StrEnum):
     FREEZE = "freeze"
 
 
+class TargetAsk(StrEnum):
+    """What the scaler asks of its target."""
+
+    COUNT = "count"
+    ORDER = "order"
+
+
+class TargetAnswer(StrEnum):
+    """What came of it."""
+
+    DONE = "done"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    OWNED = "owned"
+    CONFLICT = "conflict"
+    BUSY = "busy"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    FAILED = "failed"
+
+
+REFUSALS = tuple(answer for answer in TargetAnswer if answer is not TargetAnswer.DONE)
+"""Answers by which nothing was done."""
+TARGET_STATUSES = {
+    401: TargetAnswer.FORBIDDEN,
+    403: TargetAnswer.FORBIDDEN,
+    404: TargetAnswer.NOT_FOUND,
+    408: TargetAnswer.TIMEOUT,
+    409: TargetAnswer.CONFLICT,
+    429: TargetAnswer.BUSY,
+    503: TargetAnswer.BUSY,
+    504: TargetAnswer.TIMEOUT,
+}
+"""What a target means by an HTTP status; any other but 2xx is a failure."""
+
+
 def resolution(width: int, height: int) -> str:
     """Name the class in `RESOLUTIONS` of a picture, width and height in pixels."""
     for name in RESOLUTIONS[:-1]:

@@ -9,6 +9,7 @@ import pytest
 
 from alerts.scale import cluster, clusterlease
 from alerts.scale.cluster import Cluster
+from lightmeter.catalog import TargetAnswer
 from lightmeter.errors import SettingError, TargetError
 from support.clock import Clock
 from support.cluster import ApiServer
@@ -60,8 +61,9 @@ def test_hpa(server: ApiServer) -> None:
     """An HPA on the same target is a second writer, and we refuse; one on another is not."""
     server.hpas = [{"metadata": {"name": "old"}, "spec": {"maxReplicas": 3, "scaleTargetRef": REF}}]
 
-    with pytest.raises(TargetError, match="HorizontalPodAutoscaler 'old'"):
+    with pytest.raises(TargetError, match="HorizontalPodAutoscaler 'old'") as caught:
         shop(server).scale(3)
+    assert TargetAnswer.OWNED == caught.value.answer
     server.hpas[0]["spec"]["scaleTargetRef"] = REF | {"name": "other"}
     assert "spec.replicas 1 to 3" == shop(server).scale(3)
 
@@ -76,23 +78,24 @@ def test_keda(server: ApiServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "answer", "said"),
     [
-        (401, "does not know this token"),
-        (403, "needs get and patch of deployments/scale"),
-        (404, "it does not exist"),
-        (409, "the next look decides anew"),
-        (429, "the next look tries again"),
-        (500, "answered 500"),
+        (401, TargetAnswer.FORBIDDEN, "does not know this token"),
+        (403, TargetAnswer.FORBIDDEN, "needs get and patch of deployments/scale"),
+        (404, TargetAnswer.NOT_FOUND, "it does not exist"),
+        (409, TargetAnswer.CONFLICT, "the next look decides anew"),
+        (429, TargetAnswer.BUSY, "the next look tries again"),
+        (500, TargetAnswer.FAILED, "answered 500"),
     ],
 )
-def test_faults(server: ApiServer, status: int, said: str) -> None:
+def test_faults(server: ApiServer, status: int, answer: TargetAnswer, said: str) -> None:
     """What the API server refuses is one line that says what to do."""
     server.fault = status
     for work in (lambda: shop(server).fleet(), lambda: shop(server).scale(2)):
         with pytest.raises(TargetError, match=said) as caught:
             work()
         assert "\n" not in str(caught.value)
+        assert answer == caught.value.answer
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 409, 429, 500])
@@ -150,8 +153,9 @@ def test_slow(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "SECONDS", 0.1)
     server.delay = 1.0
 
-    with pytest.raises(TargetError, match="cannot be reached"):
+    with pytest.raises(TargetError, match="cannot be reached") as caught:
         shop(server).fleet()
+    assert TargetAnswer.TIMEOUT == caught.value.answer
 
 
 def test_slow_order(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
