@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from dashboards.boards import all_boards
-from dashboards.live import assets, home, runbook
+from dashboards.live import assets, home, report, runbook
 from dashboards.live.assets import Asset, asset
 from dashboards.live.guard import Guard
 from dashboards.render import dashboard
@@ -26,8 +25,6 @@ from lightmeter.errors import LightmeterError
 
 
 RUNBOOK = "/runbook"
-REPORT = ("report.html", "report.md", "plan.json", "report.xlsx", "options.csv", "services.csv")
-"""What the planner writes; the first is shown where none is named."""
 Decisions = Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
 
 
@@ -58,7 +55,7 @@ def create_app(api: ASGIApp, beside: Beside | None = None) -> Starlette:
     """
     given = beside or Beside()
     files = assets.files()
-    shell = files.pop("index.html")
+    shell, waiting = files.pop("index.html"), files.pop("report.html").data.decode()
     book = asset(runbook.page(given.runbook, files.pop("runbook.html").data.decode()).encode(), ".html")  # fmt: skip
     boards = _boards()
     routes = [
@@ -77,7 +74,7 @@ def create_app(api: ASGIApp, beside: Beside | None = None) -> Starlette:
         Route("/live/decisions", _decisions(given.decisions)),
     ]
     if given.report is not None:
-        routes.append(Route("/report/{name:path}", _report(given.report)))
+        routes.append(Route("/report/{name:path}", report.answering(given.report, waiting)))
     handlers = {404: _not_found}
     middleware = [Middleware(Guard), Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)]
     return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
@@ -122,7 +119,7 @@ def _about(given: Beside) -> Callable[[Request], Awaitable[Response]]:
                 "scrape_seconds": given.scrape_seconds,
                 "trace_url": given.trace_url,
                 "decisions": given.decisions is not None,
-                "report": given.report is not None and (given.report / REPORT[0]).is_file(),
+                "report": given.report is not None,
                 "places": dict(given.places),
             },
             headers={"Cache-Control": "no-store"},
@@ -143,22 +140,8 @@ def _decisions(ask: Decisions | None) -> Callable[[Request], Awaitable[Response]
     return answer
 
 
-def _report(folder: Path) -> Callable[[Request], Awaitable[Response]]:
-    """Give the report's files, and no others of its folder, which need not be there yet."""
-
-    async def answer(request: Request) -> Response:
-        name = request.path_params["name"] or REPORT[0]
-        if name not in REPORT or not (folder / name).is_file():
-            raise HTTPException(404)
-        return FileResponse(folder / name, headers={"Cache-Control": "no-cache"})
-
-    return answer
-
-
 async def _not_found(request: Request, _: Exception) -> Response:
     path = request.url.path
-    if path.startswith("/report"):
-        return _refused(404, "there is no report yet; `lightmeter plan --out` writes one, and `lightmeter up` at its end")  # fmt: skip
     return _refused(404, f"{path[:200]} is nothing here; begin at /")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,7 +34,10 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
-                report = scope["path"].startswith("/report")
+                report = (
+                    scope["path"].startswith("/report/")
+                    and message["status"] != HTTPStatus.NOT_FOUND
+                )
                 headers["Content-Security-Policy"] = REPORT_POLICY if report else POLICY
             await send(message)
 

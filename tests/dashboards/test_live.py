@@ -171,17 +171,26 @@ def test_decisions() -> None:
 
 
 def test_report(tmp_path: Path) -> None:
-    """The report appears once it is written, may run no script, and shows nothing beside itself."""
+    """The report appears once it is written, may run no script, and shows nothing beside itself.
+
+    Until then people get a page that says what writes it and looks again, programs JSON.
+    """
     (tmp_path / "secret").write_text("x")
     folder = tmp_path / "report"
     page = client(Beside(report=folder))
     before = page.get("/report/")
-    absent = page.get("/live/about.json").json()["report"]
+    waiting = page.get("/report", headers={"accept": "text/html,*/*;q=0.8"})
     folder.mkdir()
     (folder / "report.html").write_text("<h1>plan</h1>")
 
-    assert (404, False) == (before.status_code, absent)
+    assert 404 == before.status_code == waiting.status_code
     assert "no report yet" in before.json()["error"]
+    assert f"--out {folder}" in before.json()["error"]
+    assert f"--out {folder}" in waiting.text
+    assert 'http-equiv="refresh"' in waiting.text
+    assert (
+        guard.POLICY == waiting.headers["content-security-policy"]
+    )  # a sandbox would keep it from looking again
     assert "<h1>plan</h1>" == page.get("/report/").text
     assert guard.REPORT_POLICY == page.get("/report/").headers["content-security-policy"]
     assert page.get("/live/about.json").json()["report"]

@@ -1,6 +1,6 @@
 // Alerts, and the scaler's decisions.
 
-import { $, make } from "./make.js";
+import { $, code, make } from "./make.js";
 import { moment, runs } from "./marks.js";
 import { ask } from "./query.js";
 import { ago, stamp } from "./time.js";
@@ -59,7 +59,7 @@ const count = (found, state) => found.filter((one) => one.state === state).lengt
 
 function calm(rules) {
   const text = rules.length ? "Nothing fires." : "`lightmeter rules generate` writes rules that Prometheus and `lightmeter up` evaluate.";
-  return make("p", { className: "calm", textContent: text });
+  return make("p", { className: "calm" }, ...code(text));
 }
 
 function card(alert) {
@@ -77,7 +77,6 @@ function card(alert) {
     make("p", { className: "quiet", textContent: kept.map(([name, value]) => `${name}=${value}`).join("  ") }));
 }
 
-const code = (text) => text.split("`").map((part, place) => (place % 2 ? make("code", { textContent: part }) : part));
 const pill = (kind, text) => make("span", { className: `pill ${kind}`, textContent: text });
 
 function quiet(rules) {
@@ -90,6 +89,11 @@ function quiet(rules) {
 
 // ---------------------------------------------------------------------------- decisions
 
+const COLUMNS = ["at", "target", "replicas", "what", "by", "why", "done", "id", "how often"];
+
+// Where there is no room for a table each row stands alone, and its cells bear the names of their columns.
+const cellOf = (name, cell) => make("td", { className: name === "why" ? "why" : "", "data-name": name }, cell);
+
 export async function decisions() {
   const answer = await fetch("/live/decisions");
   const said = await answer.json();
@@ -99,15 +103,17 @@ export async function decisions() {
   const shown = only ? all.filter(({ one }) => one.action !== "hold") : all;
   $("about").textContent = all.length ? `The last ${said.decisions.length} decisions, the newest first; the same again and again is one. lightmeter explain ID says more.` : "The scaler has decided nothing yet.";
   const box = make("input", { type: "checkbox", id: "changes", checked: only, onchange: decisions });
-  const head = ["at", "target", "replicas", "what", "by", "why", "done", "id", "how often"].map((text) => make("th", { scope: "col", textContent: text }));
+  const head = COLUMNS.map((text) => make("th", { scope: "col", textContent: text }));
   const table = make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...shown.map(row)));
-  $("grid").replaceChildren(make("p", {}, make("label", {}, box, " only what changed something")), make("div", { className: "scroll card", tabIndex: 0, role: "region", ariaLabel: "Decisions" }, table));
+  $("grid").replaceChildren(make("p", {}, make("label", {}, box, " only what changed something")), make("div", { className: "scroll card rows", tabIndex: 0, role: "region", ariaLabel: "Decisions" }, table));
 }
 
 function row({ one, since, times }) {
-  const cells = [stamp(moment(one.at)), one.target, one.from === one.to ? String(one.to) : `${one.from} → ${one.to}`];
   const result = one.mode === "act" ? one.result : `${one.mode}: only told`;
-  return make("tr", { className: one.action }, ...cells.map((text) => make("td", { textContent: text })), make("td", {}, pill(one.action, one.action)),
-    make("td", { textContent: one.chosen_term }), make("td", { className: "why", textContent: one.reason }), make("td", { textContent: typeof result === "string" ? result : JSON.stringify(result ?? "") }), make("td", {}, make("code", { textContent: one.id })),
-    make("td", { textContent: times > 1 ? `${times} times since ${stamp(since)}` : "once" }));
+  const cells = [
+    make("time", { textContent: stamp(moment(one.at)) }), one.target, one.from === one.to ? String(one.to) : `${one.from} → ${one.to}`,
+    pill(one.action, one.action), one.chosen_term, one.reason, typeof result === "string" ? result : JSON.stringify(result ?? ""),
+    make("code", { textContent: one.id }), times > 1 ? `${times} times since ${stamp(since)}` : "once",
+  ];
+  return make("tr", { className: one.action }, ...cells.map((cell, place) => cellOf(COLUMNS[place], cell)));
 }

@@ -12,6 +12,9 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+// Text in which what stands between backticks is code.
+export const code = (text) => text.split("`").map((part, place) => (place % 2 ? make("code", { textContent: part }) : part));
+
 const SVG = "http://www.w3.org/2000/svg";
 
 export function draw(tag, attributes, ...children) {

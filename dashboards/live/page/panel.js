@@ -2,7 +2,7 @@
 
 import { chart, drawing, size, steer } from "./chart.js";
 import { bands, heat } from "./heat.js";
-import { line, make, say } from "./make.js";
+import { code, line, make, say } from "./make.js";
 import { bars, shares, stat, states, table } from "./plain.js";
 import { fill, frame, instant, legend, metrics, ranged, ask, parse } from "./query.js";
 import { show } from "./units.js";
@@ -139,7 +139,7 @@ export class Panel {
   }
 
   #words(kind, title, text) {
-    this.body.replaceChildren(make("div", { className: kind }, make("strong", { textContent: title }), ...(text ? [make("span", { textContent: text })] : [])));
+    this.body.replaceChildren(make("div", { className: kind }, make("strong", { textContent: title }), ...(text ? [make("span", {}, ...code(text))] : [])));
   }
 
   get #kinds() {
