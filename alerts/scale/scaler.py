@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from alerts.levels import Level
 from alerts.scale.alerted import Alerted
@@ -23,6 +23,7 @@ from alerts.scale.memory import Memory
 from alerts.scale.observe import Source
 from alerts.scale.starts import Starts
 from alerts.scale.told import Told, merged
+from alerts.scale.watch import Watcher
 from lightmeter.errors import AuditError, TargetError
 from lightmeter.scaling import terms
 from lightmeter.scaling.decide import decide
@@ -42,14 +43,6 @@ PATIENCE_SECONDS = 120.0
 
 WAKE_SECONDS = 1.0
 """Between two decisions for who wakes, unless only the second has somebody who waits."""
-
-
-class Watcher(Protocol):
-    """Whoever counts decisions."""
-
-    def decided(self, record: dict[str, Any], seen: Observations) -> None:
-        """Take note of one."""
-        ...
 
 
 @dataclass

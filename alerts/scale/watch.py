@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from alerts.scale.scaler import Watcher
 from lightmeter.scaling.decision import inputs
 from lightmeter.scaling.signals import Observations
 from lightmeter.scaling.terms import unusable
+
+
+class Watcher(Protocol):
+    """Whoever counts decisions."""
+
+    def decided(self, record: dict[str, Any], seen: Observations) -> None:
+        """Take note of one."""
+        ...
 
 
 class Several:
