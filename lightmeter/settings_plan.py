@@ -49,6 +49,10 @@ class Plan(Section):
         "",
         description="Further rows of the price table that services may be put on, with commas between; in one currency.",
     )
+    on_demand: str = Field(
+        "",
+        description="Further rows of the price table that GPUs are started on, with commas between; NAME=20s states a row's own time to start.",
+    )
     discount: float = Field(
         0.0,
         description="Share off the price of a GPU that is rented around the clock; providers' committed-use contracts give 0.3 to 0.55.",

@@ -30,10 +30,11 @@ class Assumption:
 
 def assumptions(option: Option, demand: Demand, terms: Terms) -> list[Assumption]:
     """List what an option rests on besides the history."""
-    own = (Assumption(*fact) for fact in option.facts)
+    own, most = (Assumption(*fact) for fact in option.facts), terms.max_gpus
+    terms = option.under or terms
     found = [*_common(demand, terms), *_OF_KIND[option.kind](option, terms), *own]
-    if option.gpus > terms.max_gpus:
-        found.append(Assumption("most GPUs that an option may use", terms.max_gpus, "setting plan.max_gpus; this option takes more, so it does not keep the objective"))  # fmt: skip
+    if option.gpus > most:
+        found.append(Assumption("most GPUs that an option may use", most, "setting plan.max_gpus; this option takes more, so it does not keep the objective"))  # fmt: skip
     return found
 
 

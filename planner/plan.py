@@ -34,6 +34,7 @@ from planner import (
     services,
     slo,
     steady,
+    vendors,
 )
 from planner import options as ways
 from planner.certainty import DAY
@@ -91,6 +92,7 @@ def make(  # noqa: PLR0913  (the history, the wishes, and what is known of both,
     held = _calibrated(frame, terms, settings)
     demand, terms, notes = with_known(demand, terms, services.load(settings.services))
     _check_fit(demand, terms)
+    vendors.check_fit(demand, terms)
     draws = certainty.draw(demand, resamples=settings.resamples, seed=settings.seed)
     case = demand, draws, terms
     families = _families(case, tell)
@@ -154,6 +156,7 @@ def terms_of(settings: Plan, prices: Mapping[str, Price], month: str | None) -> 
         mps_interference=settings.mps_interference,
         policy=settings.policy,
         others=_others(prices, settings),
+        vendors=vendors.named(prices, settings.on_demand, pick(prices, settings.sku)),
         assumed=doubt.assumed(settings.model_fields_set),
     )
 

@@ -54,6 +54,8 @@ BILLING = {
     "gcp": "by the second, at least a minute: https://cloud.google.com/compute/all-pricing",
     "azure": "by the second: https://azure.microsoft.com/pricing/details/virtual-machines/linux/",
     "alibaba": "by the second: https://www.alibabacloud.com/notice/ECS-0928",
+    "runpod": "by the second, from when a worker starts until it stops: https://docs.runpod.io/serverless/pricing",
+    "replicate": "by the second, set-up and idle time of private models too: https://replicate.com/docs/billing",
 }
 """Where providers state how started GPUs are billed; read 2026-11."""
 

@@ -199,7 +199,8 @@ class _Case:
 
     def gpu(self, index: int) -> str:
         """GPUs that an option is of."""
-        gpus = {one.sku: one.gpu for one in (self.terms.price, *self.terms.others)}
+        known = (self.terms.price, *self.terms.others, *(one.price for one in self.terms.vendors))
+        gpus = {one.sku: one.gpu for one in known}
         used = (
             gpus.get(place.sku, self.terms.price.gpu) for place in self.options[index].placement
         )

@@ -69,11 +69,19 @@ class Known:
 
 
 @dataclass(frozen=True)
+class Vendor:
+    """Another price that GPUs may be started at, and how long that takes; None is the plan's time."""
+
+    price: Price
+    start_seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class Terms:
     """Everything outside the history that an option depends on. Times in seconds.
 
     ``known`` is by service, empty where nothing is known; ``others`` are prices of further GPUs
-    that may be used; ``discount`` is the share off the price of a GPU that is rented around the
+    that may be used, ``vendors`` what may be started besides; ``discount`` is the share off the price of a GPU that is rented around the
     clock; ``headroom`` the share of a GPU's memory that is kept free.
     """
 
@@ -90,6 +98,7 @@ class Terms:
     mps_interference: float = 0.0
     policy: str = ""
     others: tuple[Price, ...] = ()
+    vendors: tuple[Vendor, ...] = ()
     known: tuple[Known, ...] = ()
     assumed: frozenset[str] = frozenset()
     """Inputs that nobody measured, by name: see `planner.doubt`."""
@@ -148,6 +157,8 @@ class Option:
     facts: tuple[tuple[str, float | str, str], ...] = ()
     again: Replay | None = None
     asked: npt.NDArray[np.bool_] | None = None
+    under: Terms | None = None
+    """The terms that it stands under where they are not the plan's: another price, another start."""
     meets_slo: bool = False
     attainment: float = 0.0
     attainment_ci: tuple[float, float] = (0.0, 0.0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from planner.certainty import Draws
 from planner.demand import Demand
 from planner.options.base import Option, Terms
-from planner.options.elastic import on_demand
+from planner.options.elastic import on_vendors
 from planner.options.hybrid import hybrid
 from planner.options.mixed import mixed, sliced
 from planner.options.placed import placed
@@ -39,7 +39,7 @@ def _one(
 WAYS = (
     Way("dedicated GPUs", _one(dedicated)),
     Way("shared GPUs", _one(shared)),
-    Way("on-demand GPUs", _one(on_demand)),
+    Way("on-demand GPUs", on_vendors),
     Way("a pool with sleeping models", asleep),
     Way("rented GPUs with on-demand ones beside them", hybrid),
     Way("GPUs that several services share", placed),
