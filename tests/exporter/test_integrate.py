@@ -143,6 +143,18 @@ def test_samples_in_batches() -> None:
     assert 60 == pytest.approx(meter.covered)
 
 
+def test_samples_after_polls() -> None:
+    """What was polled while the ring was silent does not count again when its samples come after all."""
+    meter = RingMeter()
+    meter.add([(CLOCK, 0.0)], None, 0.5)
+    for _ in range(10):
+        meter.add([], 1.0, 0.5)
+    meter.add([(CLOCK + i / 6, 1.0) for i in range(1, 37)], None, 0.5)
+
+    assert 6 == pytest.approx(meter.active)
+    assert 6 == pytest.approx(meter.covered)
+
+
 def test_clock_set_back() -> None:
     """Where the driver's clock is set back counting goes on after a while."""
     meter, cursor = RingMeter(), Cursor(0.0, RING_SECONDS)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
+from inference.admission import Admission
 from inference.engine import Job
+from inference.forecast import Forecast
 from inference.keys import ANYONE, Tenant
 from inference.limits import Limits
 from inference.pace import LEAST_CAUTION, Pace
-from inference.tickets import Batch, Ticket, work_of
+from inference.tickets import Batch, Refused, Ticket, work_of
 from inference.waiting import WaitingRoom
 from lightmeter.catalog import Priority, StopReason
+from support.overload import Crew
 
 
 def job(images: int = 1, steps: int = 8) -> Job:
@@ -334,6 +338,66 @@ def test_caution() -> None:
         return [first, pace.caution]
 
     assert [2.0, LEAST_CAUTION] == asyncio.run(run())
+
+
+def a_door(room: WaitingRoom, **limits: float) -> tuple[Admission, Crew]:
+    """A door of four places, at 20 s, before one worker that needs a second for each request."""
+    crew = Crew(1, lambda: 20.0)
+    crew.pace.saw(Batch([ticket(0.0)], StopReason.DRAINED), 1.0)
+    wanted = {"concurrency": 1, "queue": 4, "batch": 1, "max_wait": 0.0, **limits}
+    return Admission(Limits(**wanted), room, crew, clock=lambda: 20.0), crew  # type: ignore[arg-type]  # numbers
+
+
+def test_last_place() -> None:
+    """Where nobody is due back a newcomer gets the very last place; the one after that gets none."""
+
+    async def run() -> int:
+        room = a_room()
+        door, _ = a_door(room)
+        for _ in range(4):
+            door.admit(one := ticket(20.0))
+            room.put(one)
+        with pytest.raises(Refused, match="4 requests waiting"):
+            door.admit(ticket(20.0))
+        return len(room)
+
+    assert 4 == asyncio.run(run())
+
+
+def test_judged() -> None:
+    """A wait that may be judged later is one of more than half of the longest; it bears no caution."""
+
+    async def run() -> list[float]:
+        room = a_room()
+        door, crew = a_door(room, max_wait=8.0)
+        told = []
+        for _ in range(4):
+            door.admit(one := ticket(20.0))
+            room.put(one)
+            told.append(one.predicted)
+        assert crew.pace.caution * 3 > 4.0 > crew.pace.caution * 2
+        return told
+
+    assert [0.0, 0.0, 0.0, pytest.approx(3.0)] == asyncio.run(run())
+
+
+def test_forecast() -> None:
+    """A request waits for its own line at its share, or for all lines at what others leave it."""
+
+    async def run() -> list[float]:
+        room, shop, lab = a_room(), Tenant("shop"), Tenant("lab")
+        forecast = Forecast(room, crew := Crew(1, lambda: 20.0))
+        crew.pace.saw(Batch([ticket(0.0)], StopReason.DRAINED), 1.0)
+        for at in range(9):
+            room.put(ticket(float(at), tenant=shop))
+        room.put(ticket(9.0, tenant=lab))
+        alone = forecast.wait(ticket(20.0, tenant=shop), 20.0)
+        forecast.admitted(ticket(10.0, tenant=lab), 10.0)
+        beside = forecast.wait(ticket(20.0, tenant=shop), 20.0)
+        return [wait / crew.pace.caution for wait in (alone, beside)]
+
+    asked = math.exp(-1) / 10 / (1 - math.exp(-1))  # one second of work in the last ten, by weight
+    assert pytest.approx([10.0, 10 / (1 - asked)]) == asyncio.run(run())
 
 
 def test_backlog() -> None:
