@@ -58,7 +58,8 @@ class Message(BaseModel):
 
     version: Literal["4"] = "4"
     alerts: tuple[_Alert, ...]
-    truncated: Annotated[int, Field(ge=0, alias="truncatedAlerts")] = 0
+    truncated: Annotated[int, Field(ge=0, lt=2**64, alias="truncatedAlerts")] = 0
+    """Go's uint64."""
 
 
 def parse(body: bytes) -> Message:

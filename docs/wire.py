@@ -168,7 +168,7 @@ def _apps() -> Iterator[str]:
     async def gateway() -> list[BaseRoute]:
         gate = Gate.open(Ways.read(settings), Meters(registry, settings.service))
         application: Any = gate.server.config.app
-        return list(application.routes)
+        return list(application.app.routes)
 
     prometheus = Api(Keeper(Store())).app()
     told = (

@@ -19,7 +19,6 @@ from starlette.types import Receive, Scope, Send
 from inference import answers, links
 from inference.answers import Made
 from inference.contract import MAKING, Event, PicturesAnswer, route
-from inference.keys import Forbidden
 from inference.orders import ImageRequest
 from inference.passing import PASSAGE
 from inference.service import ImageService
@@ -66,14 +65,9 @@ def caller_of(request: Request, service: ImageService) -> Caller:
     """Tell who asks.
 
     Raises:
-        Unauthorized: keys are asked for, and this is none of them. Forbidden: none are, and it is
-        not the user of a browser who asks, but a page of somewhere else.
+        Unauthorized: keys are asked for, and this is none of them.
     """
     tenant = service.keys.identify(request.headers.get("authorization"))
-    if not service.keys.asked and request.headers.get("sec-fetch-site") == "cross-site":
-        raise Forbidden(
-            "pages of other sites may not ask a server that asks for no keys; give --keys"
-        )
     peer = request.client.host if request.client else ""
     trusted = service.settings.trusted_proxy
     return Caller(

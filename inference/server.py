@@ -22,7 +22,7 @@ from inference.parts import Parts
 from inference.scrapes import serving
 from inference.service import ImageService
 from inference.setup import FULL, STILL, TINY
-from lightmeter import bodies, connections, tls
+from lightmeter import bodies, connections, tls, visitors
 from lightmeter.errors import ModelError
 from lightmeter.listening import listen
 from lightmeter.settings import Serve
@@ -94,8 +94,9 @@ def _metrics(
 async def _run(parts: Parts, sock: socket.socket, tell: Callable[[str], None], *, secured: tls.Files | None) -> None:  # fmt: skip
     service = parts.service()
     jobs = Jobs.of(service.settings, attic=service.store, explain=problem_of_job)
+    app = create_app(service, jobs=jobs, feedback=parts.feedback, tracer=parts.tracer)
     config = uvicorn.Config(
-        create_app(service, jobs=jobs, feedback=parts.feedback, tracer=parts.tracer),
+        visitors.guarded(app, service.settings),
         http=connections.Attentive,
         ws="none",
         log_config=None,

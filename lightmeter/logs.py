@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 Format = Literal["text", "json"]
 _TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
 _NOISY = ("asyncio", "httpx", "httpcore", "matplotlib", "PIL", "urllib3", "uvicorn")
 """Libraries of which only warnings matter."""
 _NOBODY: Mapping[str, str] = MappingProxyType({})
@@ -52,7 +53,7 @@ def configure(form: Format, *, verbose: bool = False) -> None:
     As JSON, Python's warnings and uncaught exceptions are lines of the log as well.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(_TEXT))
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter(_TEXT))
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, handlers=[handler])
     for name in _NOISY:
@@ -74,6 +75,17 @@ def adopt(*libraries: str) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
+
+
+class TextFormatter(logging.Formatter):
+    """One line for each record; what could end it or move the cursor is written as Python would write it.
+
+    What clients, alerts and targets say stands in messages. Only the traces of exceptions have lines of their own.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (upstream's name)
+        """Write what stands before the trace."""
+        return super().formatMessage(record).translate(_CONTROLS)
 
 
 class about:  # noqa: N801  (reads as a word in a with statement)

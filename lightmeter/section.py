@@ -49,6 +49,10 @@ class Secured(Section):
         description="Certificate (PEM) of what listens; with it all of its ports speak TLS only. It is read again when it changes.",
     )
     tls_key_file: Path | None = Field(None, description="The certificate's key (PEM).")
+    allowed_hosts: str = Field(
+        "",
+        description="Names, separated by commas, under which what listens on loopback may be asked, beside addresses and names without a dot; * means any. A page of another site could lead its own name here.",
+    )
 
 
 class Asked(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lightmeter import logs
 from support.cli import lightmeter, python
 from support.server import Server, eventually
 
@@ -162,3 +164,13 @@ def test_verbose() -> None:
 
     assert ["i"] == [line["message"] for line in lines(quiet.err)]
     assert ["d", "i"] == [line["message"] for line in lines(loud.err)]
+
+
+def test_text_of_others() -> None:
+    """What a client or an alert says can neither begin a line of its own nor move the cursor."""
+    record = logging.LogRecord(
+        "x", logging.INFO, "", 0, "alert %s", ("a\r\nb\x1b[31m\x85\u2028é",), None
+    )
+    line = logs.TextFormatter("%(message)s").format(record)
+
+    assert r"alert a\r\nb\x1b[31m\x85\u2028é" == line

@@ -97,7 +97,7 @@ def create_app(
         if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds <= LONGEST_FREEZE_SECONDS:  # fmt: skip
             return _refused(
                 422,
-                f"seconds is {str(seconds)[:20]}; it must lie between 0 and {LONGEST_FREEZE_SECONDS}",
+                f"seconds is {ascii(seconds)[:20]}; it must lie between 0 and {LONGEST_FREEZE_SECONDS}",
             )
         until = clock() + seconds if seconds else None
         scaler.freeze(until)

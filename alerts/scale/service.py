@@ -27,7 +27,7 @@ from alerts.scale.scaler import PATIENCE_SECONDS, Scaler
 from alerts.scale.starts import Starts
 from alerts.scale.watch import Latest, Several
 from alerts.webhook import Webhook
-from lightmeter import connections, secret, tls
+from lightmeter import connections, secret, tls, visitors
 from lightmeter.errors import SettingError
 from lightmeter.listening import listen
 from lightmeter.scaling.state import Settings
@@ -71,7 +71,7 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
         patience=max(PATIENCE_SECONDS, 4 * settings.interval),
     )
     webhook = Webhook(scaler, bounds=bounds, token_file=settings.token_file, registry=registry, clock=steady, certificates=settings.client_ca_file is not None)  # fmt: skip
-    app = create_app(scaler, webhook, registry, time.time)
+    app = visitors.guarded(create_app(scaler, webhook, registry, time.time), settings)
     server = connections.Ending(uvicorn.Config(app, host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="off", ws="none", http=shown.Protocol, timeout_keep_alive=connections.KEEP_SECONDS, ssl_context_factory=tls.factory(certificates)))  # fmt: skip
     with (
         _keda(settings, latest, target.name, tell),

@@ -12,7 +12,7 @@ import uvicorn
 
 from dashboards.live.app import Beside, create_app
 from dashboards.live.proxy import Prometheus
-from lightmeter import connections, secret, tls
+from lightmeter import connections, secret, tls, visitors
 from lightmeter.errors import ScaleError, ServerError, SettingError
 from lightmeter.listening import listen
 from lightmeter.scaling.decision import check_schema
@@ -33,6 +33,7 @@ def serve(settings: Dashboards, tell: Callable[[str], None], *, runbook: str = "
     """
     if not settings.prometheus:
         raise SettingError("there is no Prometheus to show; give --prometheus URL, or start everything with lightmeter up")  # fmt: skip
+    connections.allow_many()
     bearer, secured = secret.word(settings.bearer_file), tls.files("dashboards", settings)
     with listen(settings.host, settings.port) as sock:
         asyncio.run(_serve(settings, bearer, sock, secured=secured, runbook=runbook, tell=tell))
@@ -50,8 +51,8 @@ async def _serve(settings: Dashboards, bearer: str, sock: socket.socket, *, secu
         )
         scheme = "https" if secured else "http"
         address, port = sock.getsockname()[:2]
-        app = create_app(Prometheus(client, settings.prometheus, bearer), beside)
-        server = connections.Ending(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=5, ssl_context_factory=tls.factory(secured)))  # fmt: skip
+        app = visitors.guarded(create_app(Prometheus(client, settings.prometheus, bearer), beside), settings)  # fmt: skip
+        server = connections.Ending(uvicorn.Config(app, http=connections.Attentive, timeout_keep_alive=connections.KEEP_SECONDS, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=5, ssl_context_factory=tls.factory(secured)))  # fmt: skip
         tell(f"live page   {url(address, port, scheme)}/  (of {without_password(settings.prometheus)})")  # fmt: skip
         if settings.host not in ("localhost", "127.0.0.1", "::1"):
             tell("whoever reaches this address can read all metrics; put a proxy that asks who they are in front")  # fmt: skip

@@ -24,7 +24,7 @@ from inference.gateway.upstreams import Address, Resolver, Upstream
 from inference.gateway.waking import Waker
 from inference.keys import Keys
 from inference.scrapes import serving
-from lightmeter import bodies, connections, secret, tls
+from lightmeter import bodies, connections, secret, tls, visitors
 from lightmeter.errors import SettingError
 from lightmeter.listening import listen
 from lightmeter.settings_gateway import Gateway
@@ -136,7 +136,7 @@ class Gate:
             replicas=lambda state: fleet.states()[state],
         )
         config = uvicorn.Config(
-            create_app(settings, desk, meters, ways.keys),
+            visitors.guarded(create_app(settings, desk, meters, ways.keys), settings),
             http=connections.Attentive,
             ws="none",
             log_config=None,

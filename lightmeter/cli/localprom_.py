@@ -39,7 +39,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       lightmeter localprom --targets server=http://gpu-1:7861/metrics --scaler http://127.0.0.1:9402
       curl -s localhost:9090/api/v1/query --data-urlencode 'query=up'
     """
-    from lightmeter import tls
+    from lightmeter import connections, tls, visitors
     from lightmeter.listening import listen
     from lightmeter.localprom import server
 
@@ -50,7 +50,9 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         slo = leading_to(objectives(settings.slo), address, settings.interval)
         engine = _engine(settings, slo, address)
         click.echo(f"localprom  {address}")
-        server.serve(engine, _application(engine, settings), sock, secured)
+        app = visitors.guarded(_application(engine, settings), settings)
+        connections.allow_many()
+        server.serve(engine, app, sock, secured)
 
 
 def _engine(settings: Localprom, slo: Slo, address: str) -> Engine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
@@ -16,14 +17,14 @@ from promql_parser import (
     SubqueryExpr,
     VectorSelector,
     parse_duration,
-    walk,
 )
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from lightmeter import bodies
 from lightmeter.errors import QueryError
 from lightmeter.localprom import answers
 from lightmeter.localprom.evaluate import Options
@@ -39,9 +40,19 @@ from lightmeter.localprom.store import Series
 VERSION = "3.0.0"
 """Of Prometheus, whose semantics are ours; Grafana chooses by it what to ask."""
 BODY_BYTES = 1 << 20
-_BAD_DATA, _BAD_REQUEST = "bad_data", 400
+QUERY_SECONDS = 60.0
+"""What takes longer to evaluate is given up."""
+_BAD_DATA = "bad_data"
+_WRONG: dict[type[Exception], int] = {
+    QueryError: 400,
+    bodies.BodyTooLarge: 413,
+    bodies.BodyTooSlow: 408,
+    ClientDisconnect: 499,
+}
 _SECONDS = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?")
 Parameters = dict[str, list[str]]
+_PARTS = ("expr", "lhs", "rhs", "param", "vector_selector")
+"""Where an expression has others in it, beside a call's arguments."""
 T = TypeVar("T")
 
 
@@ -52,7 +63,12 @@ class Api:
         self._keeper = keeper
         self._rules = rules
         self._targets = targets
-        self._options = options
+        self._given = options or Options()
+
+    @property
+    def _options(self) -> Options:
+        """How the past is read, by whoever asks now."""
+        return replace(self._given, until=time.monotonic() + QUERY_SECONDS)
 
     def app(self) -> Starlette:
         """Make the application."""
@@ -154,9 +170,9 @@ def _answering(function: Callable[[Parameters], Any]) -> Callable[[Request], Awa
         try:
             given = await _given(request)
             data = await run_in_threadpool(function, given)
-        except QueryError as error:
+        except tuple(_WRONG) as error:
             said = {"status": "error", "errorType": _BAD_DATA, "error": str(error)}
-            return JSONResponse(said, _BAD_REQUEST)
+            return JSONResponse(said, _WRONG[type(error)])
         return JSONResponse({"status": "success", "data": data})
 
     return answer
@@ -169,11 +185,7 @@ async def _ready(_: Request) -> Response:
 async def _given(request: Request) -> Parameters:
     given = parse_qs(request.url.query, keep_blank_values=True)
     if request.method == "POST":
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > BODY_BYTES:
-                raise QueryError(f"the request is longer than {BODY_BYTES} bytes")
+        body = await bodies.read(request, BODY_BYTES)
         for name, values in parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True).items():  # fmt: skip
             given.setdefault(name, []).extend(values)
     return given
@@ -225,11 +237,12 @@ def _steps(given: Parameters) -> Ints:
 
 
 def _selectors(text: str) -> list[VectorSelector]:
-    found: list[VectorSelector] = []
-
-    def seen(node: Any) -> None:
+    """Find the selectors of an expression; the parser's own ``walk`` takes minutes for a few hundred signs."""
+    waiting, found = [parse(text)], list[VectorSelector]()
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, VectorSelector):
             found.append(node)
-
-    walk(parse(text), seen)
+        waiting += [part for name in _PARTS if (part := getattr(node, name, None)) is not None]
+        waiting += getattr(node, "args", None) or ()
     return found

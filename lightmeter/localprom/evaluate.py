@@ -6,6 +6,8 @@ step. The tree is promql-parser's. What is not known here is refused by name.
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -51,6 +53,8 @@ class Options:
     lookback_ms: int = 300_000
     inner_step_ms: int = 60_000
     newer: bool = True
+    until: float = math.inf
+    """When whoever asked waits no longer, monotonic seconds."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Evaluation:
         Raises:
             QueryError: it cannot be evaluated, or not here.
         """
+        self.hurry()
         match tree:
             case NumberLiteral():
                 return np.full(len(self.times), float(tree.val))
@@ -88,6 +93,15 @@ class Evaluation:
                 return self._binary(tree)
             case _:
                 raise QueryError(f"{type(tree).__name__} gives a range of samples where a value is wanted: {tree}")  # fmt: skip
+
+    def hurry(self) -> None:
+        """Look whether there is time left.
+
+        Raises:
+            QueryError: there is none.
+        """
+        if time.monotonic() > self.options.until:
+            raise QueryError("the query takes too long; ask for a shorter range, a longer step or fewer series")  # fmt: skip
 
     def frame(self, tree: Expr) -> Frame:
         """Evaluate to a vector."""
@@ -204,6 +218,7 @@ class Evaluation:
         function, ranges = windows.FUNCTIONS[name], self.ranges(tree)
         values, there = room(len(ranges), len(self.times))
         for row, (_, each) in enumerate(ranges):
+            self.hurry()
             if len(each.times):
                 values[row], there[row] = function(each, parameters)
         seen = [int(row) for row in np.flatnonzero(there.any(axis=1))]

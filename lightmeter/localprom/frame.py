@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,21 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 MOST_CELLS = 50_000_000
 """Values of one frame, as many as Prometheus loads for one query (``--query.max-samples``)."""
+
+
+MOST_SPENT = 4 * MOST_CELLS
+"""Values of all frames of one query, which may be there at the same time: some 2 GB."""
+_spent: ContextVar[list[int] | None] = ContextVar("spent", default=None)
+
+
+@contextlib.contextmanager
+def budget() -> Iterator[None]:
+    """Count what one query makes, however many parts it has."""
+    token = _spent.set([0])
+    try:
+        yield
+    finally:
+        _spent.reset(token)
 
 
 @dataclass(frozen=True)
@@ -60,7 +77,9 @@ def room(series: int, steps: int) -> tuple[Floats, Bools]:
     Raises:
         QueryError: they would be too many.
     """
-    if series * steps > MOST_CELLS:
+    spent = _spent.get() or [0]
+    spent[0] += series * steps
+    if series * steps > MOST_CELLS or spent[0] > MOST_SPENT:
         raise QueryError(f"the query makes {series} series of {steps} values; ask for a shorter range, a longer step or fewer series")  # fmt: skip
     return np.full((series, steps), np.nan), np.zeros((series, steps), bool)
 

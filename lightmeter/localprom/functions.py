@@ -195,22 +195,7 @@ def _quantile(evaluation: Evaluation, arguments: list[Expr]) -> Value:
     return histogram_quantile(evaluation.scalar(arguments[0]), evaluation.frame(arguments[1]))
 
 
-_GROUP = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})", re.ASCII)
 _LABEL = re.compile(r"[a-zA-Z_]\w*", re.ASCII)
-
-
-def expanded(template: str, found: re.Match[str]) -> str:
-    """Fill in ``$1``, ``${1}`` and ``$name`` as Go does: an unknown group is empty."""
-
-    def group(reference: re.Match[str]) -> str:
-        name = reference[1] or reference[2]
-        if name is None:
-            return "$"
-        if name.isdigit():
-            return (found[int(name)] or "") if int(name) <= found.re.groups else ""
-        return found.groupdict().get(name) or ""
-
-    return _GROUP.sub(group, template)
 
 
 def _named(label: str) -> str:
@@ -224,8 +209,8 @@ def _label_replace(evaluation: Evaluation, arguments: list[Expr]) -> Value:
     wanted, _ = compiled(pattern, dotall=evaluation.options.newer), _named(target)
 
     def change(labels: Labels) -> Labels:
-        found = wanted.fullmatch(dict(labels).get(source, ""))
-        return changed(labels, {target: expanded(template, found)}) if found else labels
+        found = wanted.expanded(template, dict(labels).get(source, ""))
+        return labels if found is None else changed(labels, {target: found})
 
     return evaluation.frame(arguments[0]).relabelled(change)
 

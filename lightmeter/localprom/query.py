@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import promql_parser
 from promql_parser import Expr
 
 from lightmeter.errors import QueryError
 from lightmeter.localprom.evaluate import Evaluation, Options, Value
-from lightmeter.localprom.frame import Floats, Frame, Ints, empty, one_row
+from lightmeter.localprom.frame import Floats, Frame, Ints, budget, empty, one_row
 from lightmeter.localprom.labels import Labels
 from lightmeter.localprom.store import Store
 
 
 MOST_STEPS = 11_000
 """Of one answer, as Prometheus limits it."""
-_MOST_SIGNS = 1000  # at some thousands, one in another, the parser runs out of stack
+_SHOWN = 1000
+_MOST_SIGNS = 1000
+"""At some thousands, one in another, the parser runs out of stack, which ends the process."""
+_QUOTED = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|`[^`]*`|#[^\n]*')
+"""Strings and comments, in which no sign counts; what is not closed is neither."""
+_SIGN = re.compile(
+    r"[-+*/%^(\[=<>@]|\b(?:and|or|unless|atan2|offset|bool)\b", re.ASCII | re.IGNORECASE
+)
 
 
 def parse(text: str) -> Expr:
@@ -24,12 +33,12 @@ def parse(text: str) -> Expr:
     Raises:
         QueryError: it is none; in the parser's words.
     """
-    if sum(text.count(sign) for sign in "(-+^") > _MOST_SIGNS:
+    if len(_SIGN.findall(_QUOTED.sub(" ", text))) > _MOST_SIGNS:
         raise QueryError(f"expression has more than {_MOST_SIGNS} brackets and signs; record parts of it")  # fmt: skip
     try:
         return promql_parser.parse(text)
     except ValueError as error:
-        raise QueryError(f"invalid expression {text!r}: {error}") from error
+        raise QueryError(f"invalid expression {text[:_SHOWN]!r}: {error}") from error
 
 
 def instant(store: Store, tree: Expr, at_ms: int, options: Options | None = None) -> Value:
@@ -44,7 +53,8 @@ def instant(store: Store, tree: Expr, at_ms: int, options: Options | None = None
 def samples(store: Store, tree: Expr, at_ms: int, options: Options | None = None) -> list[tuple[Labels, Ints, Floats]]:  # fmt: skip
     """List the samples that a range selector or subquery means at one moment."""
     moment = Evaluation(store, np.array([at_ms], np.int64), options or Options(), at_ms, at_ms)
-    cut = [(labels, each, slice(each.low[0], each.high[0])) for labels, each in moment.ranges(tree)]
+    with np.errstate(all="ignore"), budget():
+        cut = [(labels, each, slice(each.low[0], each.high[0])) for labels, each in moment.ranges(tree)]  # fmt: skip
     return [(labels, each.times[part], each.values[part]) for labels, each, part in cut if each.count[0]]  # fmt: skip
 
 
@@ -63,7 +73,7 @@ def ranged(store: Store, tree: Expr, steps: Ints, options: Options | None = None
 
 
 def _evaluated(surroundings: Evaluation, tree: Expr) -> Value:
-    with np.errstate(all="ignore"):  # inf and NaN are answers
+    with np.errstate(all="ignore"), budget():  # inf and NaN are answers
         try:
             value = surroundings.value(tree)
         except RecursionError as error:

@@ -29,6 +29,8 @@ async def _serve(
 ) -> None:
     config = uvicorn.Config(
         app,
+        http=connections.Attentive,
+        timeout_keep_alive=connections.KEEP_SECONDS,
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -111,7 +111,7 @@ class Match:
         """
         if self.kind in ("=", "!="):
             return (value == self.value) == (self.kind == "=")
-        return (compiled(self.value).fullmatch(value) is not None) == (self.kind == "=~")
+        return compiled(self.value).matches(value) == (self.kind == "=~")
 
 
 class Store:

@@ -190,7 +190,7 @@ def test_other_sites(site: str, path: str, shared: Server) -> None:
     headers = {"Sec-Fetch-Site": site, "Content-Type": "text/plain"}
     answer = shared.client.post(path, content=b'{"prompt": "x"}', headers=headers)
 
-    assert (site == "cross-site") == (answer.status_code == 403)
+    assert site.startswith(("cross", "same-site")) == (answer.status_code == 403)
     assert answer.status_code in (200, 202, 403)
 
 
