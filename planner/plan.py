@@ -26,6 +26,7 @@ from planner import (
     document,
     doubt,
     outlook,
+    plausible,
     previous,
     profile,
     quality,
@@ -47,6 +48,7 @@ from planner.options import Option, Terms
 from planner.prices import Price, pick
 from planner.recommend import Recommendation, recommend, withheld
 from planner.services import with_known
+from planner.steady import newcomers
 from planner.telemetry import Telemetry
 
 
@@ -83,9 +85,10 @@ def make(  # noqa: PLR0913  (the history, the wishes, and what is known of both,
     """
     terms = terms_of(settings, prices, month)
     before = None if settings.previous is None else previous.load(settings.previous)
+    frame, odd = plausible.only(frame, now)
     frame, window, skipped = _steady(frame, window, settings)
     demand = from_frame(frame, window)
-    graded = quality.judge(frame, span=(demand.start, demand.end), now=now)
+    graded = quality.judge(frame, span=(demand.start, demand.end), now=now, before=odd)
     tell("forecasting the load of the coming month")
     coming = outlook.look_ahead(demand, days=COMING_DAYS, seed=settings.seed)
     demand, ahead = _coming(demand, coming, settings)
@@ -100,7 +103,7 @@ def make(  # noqa: PLR0913  (the history, the wishes, and what is known of both,
     advice = withheld(recommend(options, draws, terms, demand), held)
     points = settings.sweep_points if len(demand.services) <= MOST_SWEPT else 0
     advice, swept = _questioned(advice, families, case, points=points, tell=tell)
-    notes = [*generated_from.get("notes", ()), *skipped, *notes, *_notes(demand, terms, month), *ahead]  # fmt: skip
+    notes = [*generated_from.get("notes", ()), *skipped, *notes, *newcomers(demand), *_notes(demand, terms, month), *ahead]  # fmt: skip
     found = document.build(
         demand,
         draws,

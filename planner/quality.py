@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lightmeter.catalog import Outcome
 from lightmeter.units import counted, show_duration, show_ratio
 
 
@@ -22,6 +23,8 @@ come in sessions, so that silence is far more frequent than chance would have it
 LEAST_GAP = 3600.0
 FEW, MANY, MOST = 0.01, 0.05, 0.2
 """Shares of the rows that cost a grade each."""
+HALF = 0.5
+FAILED = (Outcome.ERROR, Outcome.OOM)
 CLOCK_SECONDS = 1.0
 """A request that took this much less in all than on the GPU was timed by clocks that disagree."""
 
@@ -35,15 +38,19 @@ class Flaw:
 
 
 def judge(
-    frame: pd.DataFrame, *, span: tuple[datetime, datetime], now: datetime | None
+    frame: pd.DataFrame,
+    *,
+    span: tuple[datetime, datetime],
+    now: datetime | None,
+    before: Sequence[Flaw] = (),
 ) -> dict[str, Any]:
     """Return the ``quality`` of plan.json: ``grade`` A to D, and the ``flaws`` that it is due to.
 
     A is a month without flaws; D is a history that says little of a month. ``frame`` holds
     `demand.COLUMNS` and `COLUMNS`, ordered by arrival, and is not empty; ``span`` is what the plan
-    covers; ``now`` the present, for rows of the future.
+    covers; ``now`` the present, for rows of the future; ``before`` are flaws found before.
     """
-    flaws = [*_length(frame, span), *_doubled(frame), *_unknown(frame), *_clocks(frame, now), *_gaps(frame)]  # fmt: skip
+    flaws = [*_length(frame, span), *_doubled(frame), *_unknown(frame), *_failed(frame), *_clocks(frame, now), *_gaps(frame), *before]  # fmt: skip
     return {
         "grade": max((flaw.grade for flaw in flaws), default="A"),
         "flaws": [asdict(flaw) for flaw in flaws],
@@ -84,6 +91,12 @@ def _unknown(frame: pd.DataFrame) -> Iterator[Flaw]:
             "D" if share > MOST else "C" if share > MANY else "B",
             f"{show_ratio(share)} of the rows lack a service or GPU time and are left out",
         )
+
+
+def _failed(frame: pd.DataFrame) -> Iterator[Flaw]:
+    share = float(frame["outcome"].isin(FAILED).mean())
+    if share > MOST:
+        yield Flaw("C" if share > HALF else "B", f"{show_ratio(share)} of the requests failed; they count as demand, at the GPU time that they took")  # fmt: skip
 
 
 def _clocks(frame: pd.DataFrame, now: datetime | None) -> Iterator[Flaw]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from planner.certainty import DAY
+from planner.demand import Demand
 
+
+NEW_SHARE, NEW_REQUESTS = 0.75, 20
+"""A service that nobody asked for in so much of the history and that has so many requests is a newcomer."""
+NAMED = 5
 RAMP_SHARE = 0.2
 """A first day with less than this share of the usual day's work is no usual day."""
 LEAST_DAYS = 3
@@ -41,3 +47,17 @@ def since(frame: pd.DataFrame) -> pd.Timestamp | None:
     work = seconds.groupby(days).sum().reindex(calendar, fill_value=0.0)
     ramp = ramp_days(work)
     return calendar[ramp] if ramp else None
+
+
+def newcomers(demand: Demand) -> list[str]:
+    """Say which services came late: a month is planned for the little that the history has of them."""
+    counts = np.bincount(demand.owner, minlength=len(demand.services))
+    first = np.full(len(demand.services), np.inf)
+    np.minimum.at(first, demand.owner, demand.arrivals)
+    late = np.flatnonzero((first > NEW_SHARE * demand.span_seconds) & (counts >= NEW_REQUESTS))
+    if not len(late) or demand.span_seconds < LEAST_DAYS * DAY:
+        return []
+    largest = late[np.argsort(-counts[late], kind="stable")]
+    names = ", ".join(demand.services[one] for one in largest[:NAMED])
+    more = f" and {len(late) - NAMED} more" if len(late) > NAMED else ""
+    return [f"first asked for in the last quarter of the history: {names}{more}; expect more of it than is planned for here"]  # fmt: skip

@@ -13,7 +13,7 @@ from lightmeter.replay import Floats
 from lightmeter.scaling import policies
 from lightmeter.scaling.state import Settings
 from lightmeter.simulate.demand import Demand as Load
-from lightmeter.simulate.run import Played, play
+from lightmeter.simulate.run import PATIENCE, Played, play
 from lightmeter.simulate.view import World
 from lightmeter.units import SECONDS_PER_HOUR
 from planner.certainty import Draws
@@ -87,6 +87,8 @@ def _wait(terms: Terms, service: int) -> float:
 def _waits(demand: Demand, played: list[Played]) -> Floats:
     waits = np.empty(len(demand.arrivals))
     for service, one in enumerate(played):
-        # whom the policy never served waited to the end
-        waits[demand.rows(service)] = np.minimum(one.waits, demand.span_seconds)
+        # whom the policy never served waited until they were given up
+        waits[demand.rows(service)] = np.nan_to_num(
+            one.waits, posinf=demand.span_seconds + PATIENCE
+        )
     return waits

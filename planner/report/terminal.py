@@ -33,7 +33,7 @@ def text(document: dict[str, Any]) -> str:
     ]
     evidence, slo = document["generated_from"], document["slo"]
     facts = (
-        f"{evidence['requests']:,} requests of {counted(len(document['services']), 'service')} in {show_duration(evidence['span_seconds'])}, "
+        f"{counted(evidence['requests'], 'request')} of {counted(len(document['services']), 'service')} in {show_duration(evidence['span_seconds'])}, "
         f"{evidence['busy_gpus_mean']:.3g} GPUs busy on average; objective: {show_ratio(max(0.95, slo['attainment']))} of requests start within {show_duration(slo['p95_wait_seconds'])}; "
         f"{document['currency']}, {document['options'][0]['sku']}"
     )

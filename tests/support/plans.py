@@ -79,12 +79,12 @@ def option(
 
 
 def document(usage: Iterable[UsageRow] | pd.DataFrame, **settings: Any) -> dict[str, Any]:
-    """Plan rows with the built-in prices, as ``lightmeter plan`` does; ``month`` may be named.
+    """Plan rows with the built-in prices, as ``lightmeter plan`` does; ``month`` may be named, and ``now``.
 
     Inputs are not swept unless ``sweep_points`` says so.
     """
     settings = {"sweep_points": 0} | settings
-    month = settings.pop("month", None)
+    month, now = settings.pop("month", None), settings.pop("now", None)
     settings.setdefault("policy", "")  # it takes a second
     frame = usage if isinstance(usage, pd.DataFrame) else rows.frame(usage)
     extent = frame["arrived_at"].min(), frame["arrived_at"].max()
@@ -94,6 +94,7 @@ def document(usage: Iterable[UsageRow] | pd.DataFrame, **settings: Any) -> dict[
         prices.builtin(),
         month=month,
         window=demand.covered(month, extent) if month else (None, None),
+        now=now,
         generated_from={"history": "test", "rows": len(frame), "notes": []},
         tell=lambda _: None,
     )
