@@ -21,6 +21,15 @@ def keep_up(what: str, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio
     return asyncio.create_task(_keep_up(what, work), name=what)
 
 
+async def give_up(task: asyncio.Future[Any]) -> None:
+    """Cancel a task and wait for its end; what it raises in the end is for nobody any more.
+
+    To wait alone would leave that unheard, and asyncio would log it with a traceback.
+    """
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def _keep_up(what: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     while True:
         try:

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from inference import answers, links
 from inference.answers import Made
+from inference.aside import give_up
 from inference.contract import MAKING, Event, PicturesAnswer, route
 from inference.orders import ImageRequest
 from inference.passing import PASSAGE
@@ -136,8 +137,7 @@ async def _while_connected(request: Request, work: Coroutine[Any, Any, Made]) ->
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
-        working.cancel()
-        await asyncio.wait({working})
+        await give_up(working)
         return None
     finally:
         working.cancel()
@@ -187,8 +187,7 @@ class _Stream(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._working.cancel()
-            await asyncio.wait({self._working})
+            await give_up(self._working)
 
     async def _told(self, progress: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield b": accepted\n\n"

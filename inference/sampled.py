@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inference import wire
-from inference.aside import keep_up
+from inference.aside import give_up, keep_up
 from inference.engine import Pixels
 from lightmeter.errors import WorkerError
 
@@ -126,8 +126,7 @@ class Sampled:
     async def stop(self) -> None:
         """End the scorer; what it was at is lost."""
         if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await give_up(self._task)
 
     def offer(self, picture: Pixels, prompt: str) -> bool:
         """Take a picture (h, w, 3) uint8 by chance; tell whether it will be scored."""

@@ -9,6 +9,7 @@ import time
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
+from inference.aside import give_up
 from inference.gateway import asks
 from inference.gateway.answering import Answering, Broken, outcome_of
 from inference.gateway.desk import Desk
@@ -129,8 +130,7 @@ class Pictures:
                 await working  # once it is over there is nobody to leave
         finally:
             leaving.cancel()
-            working.cancel()
-            await asyncio.wait({working})
+            await give_up(working)
 
     async def _answer(self, visit: Visit, caller: Caller, body: bytes) -> None:
         answering = visit.answering

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from inference.aside import give_up
 from inference.gateway.answering import Answering, error_of
 from inference.gateway.desk import Desk
 from inference.gateway.hop import Died, Reply, Sending, Unreachable
@@ -108,8 +109,7 @@ class Relay:
                 raise
             raise Elsewhere(Resent.DIED) from error
         finally:
-            sending.cancel()
-            await asyncio.wait({sending})
+            await give_up(sending)
 
     async def _ask(self, course: Course, replica: Replica) -> None:
         async with replica.line.ask(course.sending) as reply:

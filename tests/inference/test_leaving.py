@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from inference.aside import give_up
 from lightmeter import catalog
 from lightmeter.catalog import GpuTime, WorkerState
 from lightmeter.history import History
@@ -32,6 +35,25 @@ def leave(server: Server, seconds: float) -> None:
 
 def idle(server: Server) -> bool:
     return server.value(catalog.WORKERS, state=WorkerState.READY) == 1
+
+
+def test_unheard(caplog: pytest.LogCaptureFixture) -> None:
+    """What fails because its client has gone is not logged as an error that nobody looked at."""
+
+    async def fails() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise ValueError
+
+    async def live() -> None:
+        working = asyncio.create_task(fails())
+        await asyncio.sleep(0)
+        await give_up(working)
+
+    asyncio.run(live())
+    gc.collect()
+    assert "" == caplog.text
 
 
 def test_leaves_running(tmp_path: Path) -> None:
