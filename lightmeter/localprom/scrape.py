@@ -82,7 +82,7 @@ class Scraper:
         target = self.state.target
         try:
             async with asyncio.timeout(target.timeout_seconds):
-                kind, body = await self._body()
+                kind, body = await self._asked()
         except TimeoutError as error:
             raise ServerError(f"target {target.url} took longer than {target.timeout_seconds:g} s") from error  # fmt: skip
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -94,6 +94,13 @@ class Scraper:
         if len(page.samples) > MOST_SAMPLES:
             raise ServerError(f"target {target.url} sends {len(page.samples)} samples; {MOST_SAMPLES} are taken")  # fmt: skip
         return page
+
+    async def _asked(self) -> tuple[str, bytes]:
+        """Ask, and once more where the connection that was kept since the last time was just hung up."""
+        try:
+            return await self._body()
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            return await self._body()
 
     async def _body(self) -> tuple[str, bytes]:
         url = self.state.target.url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import AsyncIterator
 
@@ -128,6 +129,32 @@ def test_target_that_fails_is_down_and_its_series_end() -> None:
     assert math.isnan(gone)
     assert [1, 0, 1] == series(store, "up")
     assert scraper.state.up
+
+
+def test_kept_connection_is_hung_up() -> None:
+    """A target that hangs up just as it is asked again is not down: it is asked on a new connection."""
+
+    async def one_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\na 1\n")
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async def run() -> None:
+        async with await asyncio.start_server(one_answer, "127.0.0.1", 0) as server:
+            address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/metrics"
+            async with httpx.AsyncClient(trust_env=False) as client:
+                scraper = Scraper(Target(address, "j"), Keeper(store), client)
+                for turn in range(3):
+                    await scraper.scrape(5000 * turn)
+            await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+
+    store = Store()
+    asyncio.run(run())
+
+    assert [1, 1, 1] == series(store, "up")
 
 
 def test_series_that_is_no_longer_exposed_ends() -> None:
