@@ -39,8 +39,6 @@ LEAST_SECONDS = 0.01
 """Between two decisions, however much is told; what comes meanwhile is decided on together."""
 PATIENCE_SECONDS = 120.0
 """At least: a program that scales may run for a minute, and the look before it for half of one."""
-
-
 WAKE_SECONDS = 1.0
 """Between two decisions for who wakes, unless only the second has somebody who waits."""
 
@@ -80,7 +78,7 @@ class Scaler:
         self.state: State = fresh(self.settings)
         self._steady = self.steady or self.clock
         self._jumps = Jumps(self.clock, self._steady)
-        self._begins = False
+        self._begins, self._unseen = False, ""
         self._heard = self._turned = self._steady()
         self._woken: tuple[float, bool, dict[str, Any] | None] = 0.0, False, None
         self._last: Look | None = None
@@ -116,8 +114,7 @@ class Scaler:
         at, before, record = self._woken
         if record and before >= somebody and 0 <= self._steady() - at < WAKE_SECONDS:
             return record
-        last = self._last
-        if last is None or last.fleet is None:
+        if self._last is None or self._last.fleet is None:
             self.look()
         record = self.decide()
         self._woken = self._steady(), somebody, record
@@ -247,7 +244,7 @@ class Scaler:
 
     def _act(self, decision: Decision) -> str:
         if decision.action in ("hold", "freeze"):
-            return "nothing to do"
+            return f"nothing to do{self._unseen}"
         if self.mode == "advisory":
             return ADVISORY
         try:
@@ -267,10 +264,12 @@ class Scaler:
                 self._last = self._last._replace(fleet=self._last.fleet.ordered(decision.to))
 
     def _fleet(self) -> Fleet | None:
+        self._unseen = ""
         try:
             return self.target.fleet()
         except TargetError as error:
             _log.warning("%s", error)
+            self._unseen = f": {error}"
             return None
 
     def _measured(self, seen: Observations, fleet: Fleet | None) -> Observations:

@@ -16,7 +16,6 @@ pytestmark = pytest.mark.proof
 FOLDERS = sorted(path.parent for path in DEPLOY.rglob("kustomization.yaml") if {"components", "base", "namespaces"}.isdisjoint(path.parts))  # fmt: skip
 EACH = pytest.mark.parametrize("folder", FOLDERS, ids=[str(path.relative_to(DEPLOY)) for path in FOLDERS])  # fmt: skip
 NEEDS = {"overlays/keda": "keda.sh", "monitoring": "monitoring.coreos.com"}
-PODS = "/api/v1/namespaces/images/pods"
 APPS = "/apis/apps/v1/namespaces"
 BEYOND = 'host namespaces (hostPID=true), restricted volume types (volume "host" uses restricted volume type "hostPath")'
 MADE = {"images": 2, "zimage": 1, "zimage-scaler": 2, "cost-report": 1}
@@ -42,15 +41,6 @@ def test_route(cluster: ControlPlane) -> None:
         pytest.skip("crds/ has nothing of gateway.networking.k8s.io")
 
     assert [] == cluster.apply("-f", DEPLOY.parent / "proxy/gateway-api.yaml")
-
-
-@pytest.fixture(scope="module")
-def overlay(cluster: ControlPlane) -> ControlPlane:
-    """A control plane to which the overlay `one-gpu` was applied, and nothing of another."""
-    assert eventually(lambda: not cluster.get(PODS)["items"], 60)
-    ran = cluster.kubectl("apply", "-k", DEPLOY / "overlays/one-gpu")
-    assert 0 == ran.returncode, ran.stderr
-    return cluster
 
 
 def pods(cluster: ControlPlane, namespace: str = "images") -> list[Object]:

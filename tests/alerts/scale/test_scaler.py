@@ -116,11 +116,12 @@ def test_blind(tmp_path: Path, blind: Observations) -> None:
 
 
 def test_target_gone(tmp_path: Path) -> None:
-    """A target that cannot be asked is held, and said so."""
+    """A target that cannot be asked is held, and the record says so, and why."""
     record = scaler(tmp_path, [BUSY], target=Refusing()).step()
 
     assert record is not None
     assert None is record["observed"]["ready"]["value"]
+    assert "nothing to do: server gone cannot be reached" == record["result"]
     assert str(Term.STALE) in record["votes"]
 
 
