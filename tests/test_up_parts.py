@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from lightmeter.cli import up_
 from lightmeter.cli.child import Child
 from lightmeter.cli.revive import MOST_TIMES, Reviver
 from lightmeter.settings_up import Up
@@ -76,6 +78,23 @@ def test_part_that_keeps_ending(tmp_path: Path) -> None:
     assert "ended with code 2" in lines[0]
     assert "no command 'nonsense'" in lines[0]
     assert "is now left alone" in lines[-1]
+
+
+def test_figures_of_a_busy_server() -> None:
+    """A server that is too busy to tell its metrics is no dead one: that is said, and it is asked again."""
+    lines: list[str] = []
+
+    def late(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("", request=request)
+
+    async def shown() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(late)) as client:
+            stop = asyncio.Event()
+            await up_._show(client, lambda: None, "http://x/metrics", stop=stop, seconds=0.1, tell=lines.append)  # fmt: skip
+
+    asyncio.run(shown())
+
+    assert ["metrics: cannot be read at http://x/metrics, which is asked again"] == lines
 
 
 def test_interrupt_while_starting(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from lightmeter.cli.options import as_json, settings_options, settle
 from lightmeter.cli.own_prometheus import Own, own, short
 from lightmeter.cli.plan_ import check_plan, make_plan, show_plan
 from lightmeter.cli.revive import Reviver
-from lightmeter.errors import HistoryError, PlanError, ServerError
+from lightmeter.errors import HistoryError, PlanError
 from lightmeter.settings import Serve
 from lightmeter.settings_export import Export
 from lightmeter.settings_localprom import Localprom
@@ -37,7 +37,7 @@ from lightmeter.units import counted, show_duration, without_password
 SECONDS_WITHOUT_TERMINAL = 60.0
 REFRESH_SECONDS, LINE_SECONDS = 1.0, 10.0
 LOOK_SECONDS = 0.1
-PART_SECONDS = 10.0
+PART_SECONDS = 30.0
 """How long a part that we can do without may take to start before we go on without its address."""
 _WORDS = (
     ("export", "metrics"),
@@ -263,21 +263,21 @@ async def _show(
                 await asyncio.wait_for(stop.wait(), min(REFRESH_SECONDS, end - time.monotonic()))
             look()
             now = await _scrape(client, metrics)
-            rows = live.figures(first, last, now)
+            first, last = first or now, last or now
+            rows = live.figures(first, last, now) if first and last and now else [("metrics", f"cannot be read at {metrics}, which is asked again")]  # fmt: skip
             if screen:
                 screen.update(table(rows), refresh=True)
-                last = now
-            elif now.at >= next_line:
+                last = now or last
+            elif time.monotonic() >= next_line:
                 tell(live.line(rows))
-                last, next_line = now, now.at + LINE_SECONDS
+                last, next_line = now or last, time.monotonic() + LINE_SECONDS
 
 
-async def _scrape(client: httpx.AsyncClient, metrics: str) -> live.Scrape:
+async def _scrape(client: httpx.AsyncClient, metrics: str) -> live.Scrape | None:
+    """Read the figures; None from a server that is too busy to answer. One that has died is known as its process."""
     try:
         answer = await client.get(metrics)
         answer.raise_for_status()
-    except httpx.HTTPError as error:
-        raise ServerError(
-            f"metrics at {metrics} cannot be read ({type(error).__name__}); is the server alive?"
-        ) from error
+    except httpx.HTTPError:
+        return None
     return live.parse(answer.text, time.monotonic())
