@@ -1,11 +1,11 @@
-"""What keeps a scaler's orders from being carried out. Pure."""
+"""What keeps a scaler from deciding, and its orders from being carried out. Pure."""
 
 from __future__ import annotations
 
 from alerts.promql import grown, series, total
 from alerts.rule import Alert, Group, Severity, Trial
 from lightmeter import catalog
-from lightmeter.catalog import TargetAnswer, TargetAsk
+from lightmeter.catalog import TargetAnswer, TargetAsk, Term
 
 
 _SHOP = {"target": "shop"}
@@ -13,7 +13,7 @@ _SHOP = {"target": "shop"}
 
 def group() -> Group:
     """Make the rules on the scaler and its target."""
-    return Group("lightmeter-scaler", "scaler", (_refused(), _missing()))
+    return Group("lightmeter-scaler", "scaler", (_refused(), _missing(), _nobody()))
 
 
 def _asks(ask: TargetAsk, answer: TargetAnswer) -> str:
@@ -83,5 +83,34 @@ def _missing() -> Alert:
             calm={desired: "2x5 5x90", there: "2x95", coming: "0x95"},
             fires="40m", over="70m", labels=_SHOP,
             says="shop: 3 replicas fewer are ready than wanted, for half an hour at least, though they were ordered.",
+        )),
+    )  # fmt: skip
+
+
+def _nobody() -> Alert:
+    by, window = "target", "10m"
+    decided = series(catalog.DECISIONS, target="shop", action=catalog.ACTIONS[2], term=Term.STAFFING)  # fmt: skip
+    other = series(catalog.DECISIONS, target="shop", action=catalog.ACTIONS[2], term=Term.STAFFING, instance="b")  # fmt: skip
+    return Alert(
+        name="LightmeterNobodyScales",
+        severity=Severity.TICKET,
+        expr=f"{grown(by, series(catalog.DECISIONS), window)} == 0",
+        hold="5m",
+        summary="{{ $labels.target }}: no scaler has decided anything for 10 minutes, though there is one.",
+        meaning="Each scaler waits for its turn, or cannot write down what it decides: the replicas stay as they are, whoever comes, and a service that sleeps is not woken.",
+        first="Read the scalers' logs: a lease that may not be had (rights, an API server that is away), another process that has the folder, or a full disk.",
+        then=("`lightmeter doctor --target` asks the cluster for each right. Until it is mended, set the number by hand (`kubectl scale`).",),
+        panel=catalog.DECIDED,
+        labels={"component": "scaler"},
+        trials=(Trial(
+            bad={decided: "0+4x20 80x40 80+4x40"},
+            calm={decided: "0+4x20 80x12 80+4x68"},
+            fires="40m", over="75m", labels=_SHOP,
+            says="shop: no scaler has decided anything for 10 minutes, though there is one.",
+        ), Trial(  # one of two waits for its turn
+            bad={decided: "0+4x20 80x40 80+4x40", other: "0x100"},
+            calm={decided: "0+4x20 80x80", other: "0x20 0+4x80"},
+            fires="40m", over="75m", labels=_SHOP,
+            says="shop: no scaler has decided anything for 10 minutes, though there is one.",
         )),
     )  # fmt: skip

@@ -109,7 +109,7 @@ def _scaler() -> tuple[Panel, ...]:
               shows="Replicas wanted, ready and starting.",
               normal="Ready follows wanted after a cold start.",
               act="Starting for ever: no GPU is free, or the model does not load."),
-        Panel(place=_place(30, "Decisions"), kind=Kind.LINES, unit="count:decisions", width=6, stacked=True, targets=(Target(decided, "{{target}} {{action}}: {{term}}"),), empty=_NO_SCALER,
+        Panel(place=catalog.DECIDED, kind=Kind.LINES, unit="count:decisions", width=6, stacked=True, targets=(Target(decided, "{{target}} {{action}}: {{term}}"),), empty=_NO_SCALER,
               shows="What the scaler decided, and the term that decided. Decisions to go up, down or freeze are drawn as marks over all panels, each once: what is advised or asked for again counts as a hold.",
               normal="Mostly hold.",
               act="up and down in turn: its bounds are too close. freeze: a signal is missing; see Age of signals."),
