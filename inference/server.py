@@ -11,7 +11,6 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import uvicorn
 from prometheus_client import CollectorRegistry
 
 from inference import energy, zimage
@@ -95,17 +94,11 @@ async def _run(parts: Parts, sock: socket.socket, tell: Callable[[str], None], *
     service = parts.service()
     jobs = Jobs.of(service.settings, attic=service.store, explain=problem_of_job)
     app = create_app(service, jobs=jobs, feedback=parts.feedback, tracer=parts.tracer)
-    config = uvicorn.Config(
+    config = connections.config(
         visitors.guarded(app, service.settings),
-        http=connections.Attentive,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        lifespan="off",
+        secured,
         proxy_headers=False,  # read by inference.links, and from trusted proxies only
-        timeout_keep_alive=connections.KEEP_SECONDS,
         timeout_graceful_shutdown=SENDING_SECONDS,
-        ssl_context_factory=tls.factory(secured),
     )
     server = connections.Server(config)
 

@@ -7,10 +7,15 @@ import contextlib
 import resource
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import h11
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from lightmeter import tls
+from lightmeter.tls import Files
 
 
 HEAD_SECONDS = 30.0
@@ -58,6 +63,13 @@ class Attentive(H11Protocol):
     def _stop(self) -> None:
         if self._due:
             self._due.cancel()
+
+
+def config(
+    app: ASGIApp, secured: Files | None, *, http: type[Attentive] = Attentive, **more: Any
+) -> uvicorn.Config:
+    """Say what all our servers have in common: no lines of uvicorn's own, no WebSockets, patience with bounds; ``more`` is uvicorn's."""
+    return uvicorn.Config(app, http=http, log_config=None, access_log=False, lifespan="off", ws="none", timeout_keep_alive=KEEP_SECONDS, ssl_context_factory=tls.factory(secured), **more)  # fmt: skip
 
 
 class Server(uvicorn.Server):

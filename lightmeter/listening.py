@@ -9,6 +9,8 @@ from lightmeter.errors import port_error
 
 BACKLOG = 2048
 """Connections that may wait until they are taken; the kernel has a bound of its own."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Hosts that nobody reaches from another machine."""
 UNREAD_SECONDS = 60.0
 """A connection whose other side takes nothing of what was sent to it for so long is closed."""
 

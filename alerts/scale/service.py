@@ -29,7 +29,7 @@ from alerts.scale.watch import Latest, Several
 from alerts.webhook import Webhook
 from lightmeter import connections, secret, tls, visitors
 from lightmeter.errors import SettingError
-from lightmeter.listening import listen
+from lightmeter.listening import LOOPBACK, listen
 from lightmeter.scaling.state import Settings
 from lightmeter.settings_scale import Scale
 from lightmeter.trust import believe
@@ -72,7 +72,7 @@ def serve(settings: Scale, tell: Callable[[str], None]) -> None:
     )
     webhook = Webhook(scaler, bounds=bounds, token_file=settings.token_file, registry=registry, clock=steady, certificates=settings.client_ca_file is not None)  # fmt: skip
     app = visitors.guarded(create_app(scaler, webhook, registry, time.time), settings)
-    server = connections.Ending(uvicorn.Config(app, host=settings.host, port=settings.port, log_config=None, access_log=False, lifespan="off", ws="none", http=shown.Protocol, timeout_keep_alive=connections.KEEP_SECONDS, ssl_context_factory=tls.factory(certificates)))  # fmt: skip
+    server = connections.Ending(connections.config(app, certificates, http=shown.Protocol))
     with (
         _keda(settings, latest, target.name, tell),
         listen(settings.host, settings.port) as sock,
@@ -115,7 +115,7 @@ def _need_token(settings: Scale) -> None:
     if (
         settings.token_file is None
         and settings.client_ca_file is None
-        and settings.host not in ("localhost", "127.0.0.1", "::1")
+        and settings.host not in LOOPBACK
     ):
         raise SettingError(f"scale.host is {settings.host!r} and there is no token: anybody who reaches it could scale; give scale.token_file or scale.client_ca_file, or listen on 127.0.0.1")  # fmt: skip
 

@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import httpx
-import uvicorn
 
 from dashboards.live.app import Beside, create_app
 from dashboards.live.proxy import Prometheus
 from lightmeter import connections, secret, tls, visitors
 from lightmeter.errors import ScaleError, ServerError, SettingError
-from lightmeter.listening import listen
+from lightmeter.listening import LOOPBACK, listen
 from lightmeter.scaling.decision import check_schema
 from lightmeter.section import targets
 from lightmeter.settings_dashboards import Dashboards
@@ -52,9 +51,9 @@ async def _serve(settings: Dashboards, bearer: str, sock: socket.socket, *, secu
         scheme = "https" if secured else "http"
         address, port = sock.getsockname()[:2]
         app = visitors.guarded(create_app(Prometheus(client, settings.prometheus, bearer), beside), settings)  # fmt: skip
-        server = connections.Ending(uvicorn.Config(app, http=connections.Attentive, timeout_keep_alive=connections.KEEP_SECONDS, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=5, ssl_context_factory=tls.factory(secured)))  # fmt: skip
+        server = connections.Ending(connections.config(app, secured, timeout_graceful_shutdown=5))
         tell(f"live page   {url(address, port, scheme)}/  (of {without_password(settings.prometheus)})")  # fmt: skip
-        if settings.host not in ("localhost", "127.0.0.1", "::1"):
+        if settings.host not in LOOPBACK:
             tell("whoever reaches this address can read all metrics; put a proxy that asks who they are in front")  # fmt: skip
         await server.serve([sock])
 

@@ -135,17 +135,11 @@ class Gate:
             users=desk.users,
             replicas=lambda state: fleet.states()[state],
         )
-        config = uvicorn.Config(
+        config = connections.config(
             visitors.guarded(create_app(settings, desk, meters, ways.keys), settings),
-            http=connections.Attentive,
-            ws="none",
-            log_config=None,
-            access_log=False,
-            lifespan="off",
+            ways.secured,
             proxy_headers=False,
-            timeout_keep_alive=connections.KEEP_SECONDS,
             timeout_graceful_shutdown=SENDING_SECONDS,
-            ssl_context_factory=tls.factory(ways.secured),
         )
         return cls(settings, fleet, waker, desk, connections.Server(config))
 

@@ -15,12 +15,13 @@ import httpx
 from lightmeter import secret
 from lightmeter.cli.house import House
 from lightmeter.cli.own_files import ALERTING, ALERTMANAGER, ANYWHERE, TARGETS, WHOLE, Files, write
+from lightmeter.listening import LOOPBACK
 from lightmeter.units import without_password
 
 
 LOOK_SECONDS = 5.0
 _CONTAINERS = "host.docker.internal", "host.containers.internal"
-_HERE = frozenset((*ANYWHERE, "localhost", "127.0.0.1", "::1", *_CONTAINERS))
+_HERE = frozenset((*ANYWHERE, *LOOPBACK, *_CONTAINERS))
 """Names by which this machine goes, from itself or from a container on it."""
 _LIFECYCLE = "web.enable-lifecycle"
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 
-import uvicorn
 from starlette.types import ASGIApp
 
 from lightmeter import connections, tls
@@ -27,17 +26,7 @@ def serve(
 async def _serve(
     engine: Engine, app: ASGIApp, sock: socket.socket, secured: tls.Files | None
 ) -> None:
-    config = uvicorn.Config(
-        app,
-        http=connections.Attentive,
-        timeout_keep_alive=connections.KEEP_SECONDS,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        ws="none",
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        ssl_context_factory=tls.factory(secured),
-    )
+    config = connections.config(app, secured, timeout_graceful_shutdown=GRACE_SECONDS)
     server = connections.Ending(config)
 
     def stop() -> None:
