@@ -100,8 +100,12 @@ def main() -> None:
 
 
 def _send(out: BinaryIO, header: wire.Header) -> None:
-    out.write(wire.pack(header))
-    out.flush()
+    """Send a frame; where nobody reads any more the API process is gone, and this one ends."""
+    try:
+        out.write(wire.pack(header))
+        out.flush()
+    except BrokenPipeError:
+        os._exit(1)  # no trace: nothing is wrong with the scorer
 
 
 def _answer(scorer: Scorer, header: wire.Header, payload: bytes) -> wire.Header:

@@ -159,6 +159,26 @@ def test_process(folder: Path, clip: ClipScorer) -> None:
     assert "error" == bad["kind"]
 
 
+def test_nobody_reads() -> None:
+    """A scorer whose server is gone ends without a trace."""
+    command = [sys.executable, "-P", "-m", "inference.scoring", "sharpness"]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=clean_environment(),
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        process.stdin.write(frame((64, 64, 3), bytes(64 * 64 * 3)))
+        process.stdin.close()
+        assert b"" == process.stderr.read()
+    assert 1 == process.returncode
+
+
 def test_cannot_load(tmp_path: Path) -> None:
     """A folder that does not load is said so, and the process ends."""
     (tmp_path / "config.json").write_text('{"model_type": "clip"}')
