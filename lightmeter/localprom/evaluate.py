@@ -204,9 +204,10 @@ class Evaluation:
         begin = int(ends.min()) - span
         first = -(-begin // step) * step
         first += step if self.options.newer and first == begin else 0
+        many = (int(ends.max()) - first) // step + 1
+        if many > MOST_INNER_STEPS:
+            raise QueryError(f"subquery {tree} has {many} steps; {MOST_INNER_STEPS} are allowed; give it a longer step")  # fmt: skip
         steps = np.arange(first, int(ends.max()) + 1, step, dtype=np.int64)
-        if len(steps) > MOST_INNER_STEPS:
-            raise QueryError(f"subquery {tree} has {len(steps)} steps; {MOST_INNER_STEPS} are allowed; give it a longer step")  # fmt: skip
         inner = replace(self, times=steps).value(tree.expr)
         frame = one_row((), inner) if isinstance(inner, np.ndarray) else inner
         if isinstance(frame, str):

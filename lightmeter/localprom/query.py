@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import promql_parser
@@ -53,7 +55,7 @@ def instant(store: Store, tree: Expr, at_ms: int, options: Options | None = None
 def samples(store: Store, tree: Expr, at_ms: int, options: Options | None = None) -> list[tuple[Labels, Ints, Floats]]:  # fmt: skip
     """List the samples that a range selector or subquery means at one moment."""
     moment = Evaluation(store, np.array([at_ms], np.int64), options or Options(), at_ms, at_ms)
-    with np.errstate(all="ignore"), budget():
+    with _bounded():
         cut = [(labels, each, slice(each.low[0], each.high[0])) for labels, each in moment.ranges(tree)]  # fmt: skip
     return [(labels, each.times[part], each.values[part]) for labels, each, part in cut if each.count[0]]  # fmt: skip
 
@@ -72,14 +74,25 @@ def ranged(store: Store, tree: Expr, steps: Ints, options: Options | None = None
     return value if isinstance(value, Frame) else one_row((), value)
 
 
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """Bound what a query takes, and say what it was that could not be worked out.
+
+    Raises:
+        QueryError: it goes too deep, or names a time that there is not.
+    """
+    try:
+        with np.errstate(all="ignore"), budget():  # inf and NaN are answers
+            yield
+    except RecursionError as error:
+        raise QueryError("expression is too deep, one part in another; record parts of it") from error  # fmt: skip
+    except OverflowError as error:
+        raise QueryError(f"a time or range in the expression is out of bounds ({error}); give one within some centuries") from error  # fmt: skip
+
+
 def _evaluated(surroundings: Evaluation, tree: Expr) -> Value:
-    with np.errstate(all="ignore"), budget():  # inf and NaN are answers
-        try:
-            value = surroundings.value(tree)
-        except RecursionError as error:
-            raise QueryError(
-                "expression is too deep, one part in another; record parts of it"
-            ) from error
+    with _bounded():
+        value = surroundings.value(tree)
     if isinstance(value, Frame):
         seen = np.flatnonzero(value.there.any(axis=1))
         return value.rows([int(row) for row in seen]) if len(seen) else empty(value.steps)

@@ -130,7 +130,7 @@ def test_without_token() -> None:
         assert 200 == post(hook, FIRING, "").status_code
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", {"alerts": [{}]}, {"version": "3", "alerts": []}])  # fmt: skip
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", {"alerts": [{}]}, {"version": "3", "alerts": []}, {"alerts": [], "truncatedAlerts": 10**400}])  # fmt: skip
 def test_never_good(hook: Hook, body: Any) -> None:
     """What will never be good is 400, so that Alertmanager does not send it for ever."""
     answer = post(hook, body)

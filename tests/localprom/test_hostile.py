@@ -113,7 +113,7 @@ def test_selectors_of_many(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "asked",
-    [{"query": "up\x00"}, {"query": "\udc80"}, {"query": "9" * 5000}, {"query": "up", "time": "nan"}, {"query": "up offset 99999999999y"}, {"query": "rate(up[99999999999999999999y])"}, {"query": "{" * 5000}, {"query": 'up{pod=~"' + "a" * 70_000 + '"}'}, {"query": "count_values('a\n', up)"}, {"query": 'up{pod=~"((a{1000}){1000}){1000}"}'}],
+    [{"query": "up\x00"}, {"query": "\udc80"}, {"query": "9" * 5000}, {"query": "up", "time": "nan"}, {"query": "up offset 100000000y"}, {"query": "up @ 1e300"}, {"query": "up @ -1e18"}, {"query": "sum_over_time(up[5y:1ms])"}, {"query": "up[5y:1ms]"}, {"query": "up[5m] offset 100000000y"}, {"query": "year(vector(1e300))"}, {"query": "rate(up[99999999999999999999y])"}, {"query": "{" * 5000}, {"query": 'up{pod=~"' + "a" * 70_000 + '"}'}, {"query": "count_values('a\n', up)"}, {"query": 'up{pod=~"((a{1000}){1000}){1000}"}'}],
 )  # fmt: skip
 def test_nonsense(asked: dict[str, str], store: Store) -> None:
     """Whatever is asked, the answer is one of Prometheus's, never a fault of ours."""

@@ -33,6 +33,7 @@ def test_advisory(tmp_path: Path) -> None:
         ]
         frozen = client.post("/v1/freeze", json={"seconds": 60}, headers=bearer)
         wrong = client.post("/v1/freeze", json={"seconds": -1}, headers=bearer)
+        odd = client.post("/v1/freeze", content=rb'{"seconds": "\ud800"}', headers=bearer)
         assert eventually(lambda: client.get("/v1/decisions?last=1").json()["decisions"][0]["action"] == "freeze")  # fmt: skip
         for wrong_count in ("x", "\u00b2", "9" * 5000, "-1"):
             assert 422 == client.get("/v1/decisions", params={"last": wrong_count}).status_code
@@ -43,6 +44,10 @@ def test_advisory(tmp_path: Path) -> None:
         client.close()
 
     assert (200, 422, 400) == (frozen.status_code, wrong.status_code, deep.status_code)
+    assert (422, "seconds is '\\ud800'; it must lie between 0 and 2592000") == (
+        odd.status_code,
+        odd.json()["error"],
+    )
     assert (503, True) == (lost.status_code, "does not exist" in lost.text)
     assert [1, 0, 0, 0, 0] == [one["began"] for one in told]
     assert f'{catalog.DESIRED_REPLICAS.name}{{target="null"}} 0.0' in metrics
@@ -108,3 +113,18 @@ def test_port_taken(tmp_path: Path) -> None:
 
     assert "is already in use; give another --port" in ran.refusal()
     assert "is already in use; give another --keda-port" in keda.refusal()
+
+
+def test_no_page_of_others(tmp_path: Path) -> None:
+    """A page in a browser on this machine can neither freeze a scaler without a token, nor wake it, nor read it by another name."""
+    with running(tmp_path, "--prometheus", "http://127.0.0.1:9") as url:
+        asked = [
+            httpx.post(url + path, content=b"{}", headers=headers, trust_env=False).status_code
+            for path in ("/v1/freeze", "/v1/alerts", "/v1/wake")
+            for headers in ({"origin": "http://evil.com", "content-type": "text/plain"}, {"host": "evil.com"})
+        ]  # fmt: skip
+        read = httpx.get(f"{url}/v1/decisions", headers={"host": "evil.com"}, trust_env=False)
+        own = httpx.post(f"{url}/v1/freeze", json={"seconds": 1}, trust_env=False)
+
+    assert [403, 421] * 3 == asked
+    assert (421, 200) == (read.status_code, own.status_code)
