@@ -60,6 +60,20 @@ def test_audit_offline(capsys: pytest.CaptureFixture[str]) -> None:
     assert "audit skipped: " in capsys.readouterr().out
 
 
+def test_audit_told() -> None:
+    """A vulnerability fails the audit and is named; what the service does not know is never taken for sound."""
+    audit = script("audit")
+    strange = {"name": "a", "skip_reason": "not found"}
+    sound = {"name": "b", "version": "1", "vulns": []}
+    bad = {"name": "c", "version": "2", "vulns": [{"id": "CVE-1", "fix_versions": ["3"]}]}
+
+    assert (0, ["audit skipped: the service knows none of 1 distributions"]) == audit.told(
+        [strange]
+    )
+    assert (0, ["1 distributions audited, 0 known vulnerabilities", "not audited: a"]) == audit.told([strange, sound])  # fmt: skip
+    assert (1, ["2 distributions audited, 1 known vulnerabilities", "c 2: CVE-1, mended in 3"]) == audit.told([sound, bad])  # fmt: skip
+
+
 def test_audit_starts() -> None:
     """The program that looks is installed with the tools for development."""
     assert importlib.util.find_spec("pip_audit"), sys.executable
