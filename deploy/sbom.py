@@ -24,10 +24,11 @@ UNKNOWN = "UNKNOWN"
 
 
 def component(found: metadata.Distribution) -> Component:
-    """Describe a distribution; a licence only where it is named in a word or an expression."""
+    """Describe a distribution; a licence only where it is named in a word, an expression or a classifier."""
     about = found.metadata.json
     text = str(about.get("license_expression") or about.get("license") or "").strip()
-    said = text if "\n" not in text and text != UNKNOWN else ""
+    named = [word.rpartition(" :: ")[2] for word in about.get("classifier") or () if word.startswith("License :: ")]  # fmt: skip
+    said = text if text and "\n" not in text and text != UNKNOWN else " AND ".join(named)
     name = found.metadata["Name"]
     return Component(
         name=name,
