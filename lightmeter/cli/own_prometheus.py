@@ -208,14 +208,18 @@ class Own:
             await self._client.aclose()
 
     async def _follow(self, tell: Callable[[str], None]) -> None:
+        """Say a change at once, and what to do when it still stands at the next look: targets take one to be read."""
+        said, advised = short(self._before), self.advice()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            before = self._before
-            now = await self.first()
-            if short(now) != short(before):
-                tell(f"Prometheus {short(now)}")
-            if advice(now, self._files, self._address) != advice(before, self._files, self._address) and not now.pending:  # fmt: skip
-                tell(self.advice())
+            before, now = self._before, await self.first()
+            if short(now) != said:
+                said = short(now)
+                tell(f"Prometheus {said}")
+            elif now == before and self.advice() != advised and not now.pending:
+                advised = self.advice()
+                if advised:
+                    tell(advised)
 
 
 @contextlib.contextmanager

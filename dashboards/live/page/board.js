@@ -1,6 +1,6 @@
 // A board: its panels in a grid, asked for while they can be seen, and again at its pace.
 
-import { $, make, say } from "./make.js";
+import { $, code, make, say } from "./make.js";
 import { decided, found } from "./marks.js";
 import { Panel } from "./panel.js";
 import { ask, fill, inside, instant, metrics } from "./query.js";
@@ -176,13 +176,13 @@ export class Board {
     let text = all ? troubled[0].trouble.message : "";
     if (!text && this.panels.some((one) => one.element.classList.contains("empty"))) text = await this.#silent();
     $("trouble").hidden = !text;
-    $("trouble").textContent = text;
+    $("trouble").replaceChildren(...code(text));
   }
 
   async #silent() {
     try {
       const up = await instant("count(up)", this.end);
-      return up.length ? "" : "Nothing is scraped yet, so there is nothing to see. `lightmeter up` starts a server, an exporter and the metrics; a Prometheus of yours needs them as targets.";
+      return up.length ? "" : "Nothing is scraped yet, so there is nothing to see. `lightmeter up` starts a server, an exporter and the metrics; a Prometheus of yours needs them as targets, and `lightmeter up --prometheus URL` says what to add to it.";
     } catch {
       return "";
     }
