@@ -45,8 +45,13 @@ def _refused() -> Alert:
             fires="20m", over="45m", labels=_SHOP | {"ask": TargetAsk.ORDER},
             says="shop: nothing came of any order that the scaler asked its target for in 10 minutes, 40 of them.",
         ), Trial(  # one order that an HPA stood in the way of, and none was needed after it
-            bad={_asks(TargetAsk.COUNT, owned): "0x5 0+4x20 80x60", _asks(TargetAsk.COUNT, ok): "3x90"},
-            calm={_asks(TargetAsk.COUNT, owned): "0x5 1x80", _asks(TargetAsk.COUNT, ok): "3x90"},
+            bad={_asks(TargetAsk.ORDER, owned): "0x5 0+4x20 80x60", _asks(TargetAsk.ORDER, ok): "3x90"},
+            calm={_asks(TargetAsk.ORDER, owned): "0x5 1x80", _asks(TargetAsk.ORDER, ok): "3x90"},
+            fires="20m", over="45m", labels=_SHOP | {"ask": TargetAsk.ORDER},
+            says="shop: nothing came of any order that the scaler asked its target for in 10 minutes, 40 of them.",
+        ), Trial(  # now and then a count fails
+            bad={_asks(TargetAsk.COUNT, forbidden): "0x5 0+4x20 80x60", _asks(TargetAsk.COUNT, ok): "3x90"},
+            calm={_asks(TargetAsk.COUNT, forbidden): "0x5 0+3x80", _asks(TargetAsk.COUNT, ok): "0+1x90"},
             fires="20m", over="45m", labels=_SHOP | {"ask": TargetAsk.COUNT},
             says="shop: nothing came of any count that the scaler asked its target for in 10 minutes, 40 of them.",
         )),
