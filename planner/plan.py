@@ -95,15 +95,18 @@ def make(  # noqa: PLR0913  (the history, the wishes, and what is known of both,
     held = _calibrated(frame, terms, settings)
     demand, terms, notes = with_known(demand, terms, services.load(settings.services))
     _check_fit(demand, terms)
-    vendors.check_fit(demand, terms)
     draws = certainty.draw(demand, resamples=settings.resamples, seed=settings.seed)
     case = demand, draws, terms
     families = _families(case, tell)
     options = [option for family in families for option in family]
+    tell("holding against the objective what nobody measured")
     advice = withheld(recommend(options, draws, terms, demand), held)
-    points = settings.sweep_points if len(demand.services) <= MOST_SWEPT else 0
-    advice, swept = _questioned(advice, families, case, points=points, tell=tell)
+    few = len(demand.services) <= MOST_SWEPT
+    advice, swept = _questioned(
+        advice, families, case, points=settings.sweep_points * few, tell=tell
+    )
     notes = [*generated_from.get("notes", ()), *skipped, *notes, *newcomers(demand), *_notes(demand, terms, month), *ahead]  # fmt: skip
+    notes += [] if advice.option is None else doubt.of_interval(options[advice.option], case)
     found = document.build(
         demand,
         draws,
@@ -113,8 +116,7 @@ def make(  # noqa: PLR0913  (the history, the wishes, and what is known of both,
         generated_from={**generated_from, "notes": notes},
         month=month,
     )
-    found |= {"sensitivity": swept, "calibration": held.block(), "quality": graded}
-    found["profile"] = profile.block(demand, settings.discount)
+    found |= {"sensitivity": swept, "calibration": held.block(), "quality": graded, "profile": profile.block(demand, settings.discount)}  # fmt: skip
     found["rightsizing"] = rightsizing.block(frame, case, telemetry)
     if advice.option is not None:
         tell("looking at the coming month")
@@ -259,6 +261,7 @@ def _month_hours(month: str | None) -> float:
 
 
 def _check_fit(demand: Demand, terms: Terms) -> None:
+    vendors.check_fit(demand, terms)
     for index, (name, peak) in enumerate(zip(demand.services, demand.peak_vram_bytes, strict=True)):
         stated = terms.of(index).vram_bytes
         need = peak if stated is None else stated

@@ -157,6 +157,8 @@ class Option:
     facts: tuple[tuple[str, float | str, str], ...] = ()
     again: Replay | None = None
     asked: npt.NDArray[np.bool_] | None = None
+    slow: bool = False
+    """Whether ``again`` takes seconds, so that fewer values are tried."""
     under: Terms | None = None
     """The terms that it stands under where they are not the plan's: another price, another start."""
     meets_slo: bool = False

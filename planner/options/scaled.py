@@ -49,6 +49,7 @@ def scaled(demand: Demand, draws: Draws, terms: Terms) -> list[Option]:
         name="on-demand GPUs, ruled by lightmeter scale",
         facts=_facts(demand, terms),
         again=lambda other, changed: _waits(other, _played(other, changed)),
+        slow=True,
     )
     return [judged(option, demand, draws, terms)]
 

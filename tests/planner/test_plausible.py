@@ -61,6 +61,20 @@ def test_refused() -> None:
         plans.document(usage)
 
 
+def test_few_bad_days() -> None:
+    """Where all late requests of the advice fall on one day, the doubt about its interval is said."""
+
+    def said(*days: int) -> list[str]:
+        late = [row(86_400.0 * day + 600 + n, 60.0) for day in days for n in range(4)]
+        found = plans.document([*every(600.0, 4000, seconds=20.0), *late])
+        return [note for note in found["generated_from"]["notes"] if "late requests" in note]
+
+    assert [] == said()
+    (note,) = said(3)
+    assert "fall on 1 of 28 days" in note
+    assert [] == said(3, 8, 12)
+
+
 def test_newcomers() -> None:
     """A service of the last days is named; one that is rare, or was there before, is not."""
     late = every(600.0, 40, service="new", first=86_400.0 * 29)
