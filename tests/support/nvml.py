@@ -171,7 +171,7 @@ class Watched:
     """A process that watches the GPUs of a `FakeNvml` and tells what it knows when it is asked."""
 
     def __init__(self, fake: FakeNvml, **options: float | str) -> None:
-        options = {"root": str(fake.file.with_suffix(".nowhere"))} | options  # not this machine's
+        options.setdefault("root", str(fake.file.with_suffix(".nowhere")))  # not this machine's
         self._log = fake.file.with_suffix(".log")
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
