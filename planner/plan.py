@@ -107,15 +107,8 @@ def make(  # noqa: PLR0913  (the history, the wishes, and what is known of both,
     )
     notes = [*generated_from.get("notes", ()), *skipped, *notes, *newcomers(demand), *_notes(demand, terms, month), *ahead]  # fmt: skip
     notes += [] if advice.option is None else doubt.of_interval(options[advice.option], case)
-    found = document.build(
-        demand,
-        draws,
-        terms,
-        options=options,
-        advice=advice,
-        generated_from={**generated_from, "notes": notes},
-        month=month,
-    )
+    source = {**generated_from, "notes": notes}
+    found = document.build(*case, options=options, advice=advice, generated_from=source, month=month)  # fmt: skip
     found |= {"sensitivity": swept, "calibration": held.block(), "quality": graded, "profile": profile.block(demand, settings.discount)}  # fmt: skip
     found["rightsizing"] = rightsizing.block(frame, case, telemetry)
     if advice.option is not None:
