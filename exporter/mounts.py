@@ -121,10 +121,12 @@ class Mounts:
             seen = os.statvfs(
                 f"{self._root}{mount.point}" if self._root != Path("/") else mount.point
             )
-            sizes = (
+            total, free, ours = (
                 blocks * seen.f_frsize for blocks in (seen.f_blocks, seen.f_bfree, seen.f_bavail)
             )
-            space = Space(*sizes, seen.f_files, seen.f_ffree, bool(seen.f_flag & os.ST_RDONLY))
+            space = Space(
+                total, free, ours, seen.f_files, seen.f_ffree, bool(seen.f_flag & os.ST_RDONLY)
+            )
         except OSError:
             pass
         with self._lock:

@@ -92,12 +92,20 @@ def test_reserve(
     table = np.array(loads, dtype=np.float64) / 16
     arrivals, services = np.cumsum(table[:, 0]), table[:, 1].copy()
     reserved, limit = sizes[0], max(sizes[1], 1 - sizes[0])
-    times = {"start": sixteenths[0] / 16, "idle": sixteenths[1] / 16}
-    expected = queues.reserve_rule(arrivals, services, sizes=(reserved, limit), **times)
+    start, idle = sixteenths[0] / 16, sixteenths[1] / 16
+    expected = queues.reserve_rule(
+        arrivals, services, sizes=(reserved, limit), start=start, idle=idle
+    )
 
     for engine in ENGINES:
         found = replay.elastic(
-            arrivals, services, **times, limit=limit, reserved=reserved, engine=engine
+            arrivals,
+            services,
+            start=start,
+            idle=idle,
+            limit=limit,
+            reserved=reserved,
+            engine=engine,
         )
         lives = sorted(zip(found.started.tolist(), found.stopped.tolist(), strict=True))
         assert expected == (found.waits.tolist(), lives)
