@@ -24,6 +24,8 @@ from lightmeter.tls import Files
 
 MOST_CALLS = 200
 """At the same time, streams too: KEDA holds one for each of its objects."""
+MOST_STREAMS = 100
+"""Of them; the rest is for questions, so that nobody who only listens keeps KEDA from asking."""
 GRACE = 1.0
 """Seconds that calls have to end in."""
 _OPTIONS = {
@@ -77,6 +79,8 @@ class _Service:
     async def stream_is_active(self, ref: Any, context: Any) -> AsyncIterator[Any]:
         """Say at once what is known, and then each change; nothing while nothing is known."""
         await self._check(ref, context)
+        if len(self._streams) >= MOST_STREAMS:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MOST_STREAMS} streams are open, the most there may be")  # fmt: skip
         said: bool | None = None
         changed = asyncio.Event()
         changed.set()

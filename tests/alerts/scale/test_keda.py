@@ -307,3 +307,18 @@ def test_command(tmp_path: Path) -> None:
         assert eventually(lambda: answer(call) is grpc.StatusCode.UNAVAILABLE)
         stream.cancel()
     api.close()
+
+
+def test_too_many_streams(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who opens one stream after the other is refused more, and KEDA goes on asking."""
+    monkeypatch.setattr("alerts.scale.keda.MOST_STREAMS", 2)
+    served.scaler.step()
+    streams = [served.stream() for _ in range(2)]
+
+    assert [b"\x08\x01"] * 2 == [next(stream) for stream in streams]
+    with pytest.raises(grpc.RpcError) as caught:
+        next(served.stream())
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED == caught.value.code()
+    assert b"\x08\x01" == served.ask("IsActive", ref())
+    for stream in streams:
+        stream.cancel()
