@@ -202,8 +202,7 @@ class Evaluation:
         if not len(ends):
             return []
         begin = int(ends.min()) - span
-        first = -(-begin // step) * step
-        first += step if self.options.newer and first == begin else 0
+        first = (begin // step + 1 if self.options.newer else -(-begin // step)) * step
         many = (int(ends.max()) - first) // step + 1
         if many > MOST_INNER_STEPS:
             raise QueryError(f"subquery {tree} has {many} steps; {MOST_INNER_STEPS} are allowed; give it a longer step")  # fmt: skip
