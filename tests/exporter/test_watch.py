@@ -136,6 +136,7 @@ def test_killed_from_outside() -> None:
     one.ended(50.1)
 
     assert (Do.START, GpuState.OK) == (one.due(50.1), reason(one, 50.2))
+    assert 0.25 == one.age(50.25)
 
 
 @pytest.mark.parametrize("times", [1, 20])

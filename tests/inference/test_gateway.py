@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from inference.gateway import asks, upstreams
+from inference.gateway.answering import outcome_of
 from inference.gateway.replica import Load, Replica, least
 from inference.gateway.server import Ways
 from inference.gateway.upstreams import Address, Name
@@ -50,6 +51,16 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 def test_choice(loads: list[Load], place: int | None) -> None:
     """A request goes where all the work is done first, and nowhere that has no room."""
     assert place == least(loads)
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(200, "ok"), (404, "invalid"), (408, "invalid"), (429, "shed"), (499, "cancelled"),
+     (500, "error"), (502, "anomalous"), (503, "shed"), (504, "timeout"), (507, "oom")],
+)  # fmt: skip
+def test_outcomes(status: int, outcome: str) -> None:
+    """The gateway counts an answer as the server that gave it does, known by its status alone."""
+    assert outcome == outcome_of(status)
 
 
 def test_least_work() -> None:
