@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from promql_parser import BinModifier, LabelModifierType, VectorMatchCardinality
 
 from lightmeter.errors import QueryError
 from lightmeter.localprom.frame import Bools, Floats, Frame, grouped, merged, stacked
@@ -141,3 +142,21 @@ def _result(many: Labels, one: Labels, matching: Matching, *, drop: bool) -> Lab
         return labels
     given = dict(one)
     return changed(labels, {name: given.get(name, "") for name in matching.include})
+
+
+def matching_of(modifier: BinModifier | None) -> Matching:
+    """Read how an operator says it.
+
+    Raises:
+        QueryError: it fills in what has no match, which is not known here.
+    """
+    if modifier is None:
+        return Matching()
+    fill = modifier.fill_values
+    if fill.lhs is not None or fill.rhs is not None:
+        raise QueryError("fill values of operators are not supported; use --prometheus for them")
+    labels = modifier.matching
+    left, right = VectorMatchCardinality.ManyToOne, VectorMatchCardinality.OneToMany
+    side = "left" if modifier.card == left else "right" if modifier.card == right else ""
+    on = labels is not None and labels.type == LabelModifierType.Include
+    return Matching(frozenset(labels.labels if labels else ()), on, side, tuple(modifier.group_labels or ()))  # fmt: skip

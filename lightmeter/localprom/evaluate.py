@@ -21,20 +21,17 @@ from promql_parser import (
     BinModifier,
     Call,
     Expr,
-    LabelModifierType,
     MatrixSelector,
     NumberLiteral,
     ParenExpr,
     StringLiteral,
     SubqueryExpr,
     UnaryExpr,
-    VectorMatchCardinality,
     VectorSelector,
 )
 
 from lightmeter.errors import QueryError
 from lightmeter.localprom import aggregate, binary, functions, windows
-from lightmeter.localprom.binary import Matching
 from lightmeter.localprom.frame import Bools, Floats, Frame, Ints, one_row, room
 from lightmeter.localprom.labels import Labels, nameless
 from lightmeter.localprom.selectors import conditions
@@ -257,7 +254,7 @@ class Evaluation:
 
     @staticmethod
     def _vectors(operator: str, sides: tuple[Frame, Frame], modifier: BinModifier | None) -> Frame:
-        matching = _matching(modifier)
+        matching = binary.matching_of(modifier)
         if operator in binary.SETS:
             return binary.sets(operator, *sides, matching)
         if operator not in binary.ARITHMETIC and operator not in binary.COMPARISONS:
@@ -285,16 +282,3 @@ def _fresh(times: Ints, values: Floats) -> tuple[Ints, Floats]:
 
 def _milliseconds(duration: timedelta | None) -> int:
     return round(duration / timedelta(milliseconds=1)) if duration else 0
-
-
-def _matching(modifier: BinModifier | None) -> Matching:
-    if modifier is None:
-        return Matching()
-    fill = modifier.fill_values
-    if fill.lhs is not None or fill.rhs is not None:
-        raise QueryError("fill values of operators are not supported; use --prometheus for them")
-    labels = modifier.matching
-    left, right = VectorMatchCardinality.ManyToOne, VectorMatchCardinality.OneToMany
-    side = "left" if modifier.card == left else "right" if modifier.card == right else ""
-    on = labels is not None and labels.type == LabelModifierType.Include
-    return Matching(frozenset(labels.labels if labels else ()), on, side, tuple(modifier.group_labels or ()))  # fmt: skip
