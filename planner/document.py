@@ -90,10 +90,13 @@ def _of_pool(option: Option, terms: Terms) -> Iterator[Assumption]:
 
 
 def _of_on_demand(option: Option, terms: Terms) -> Iterator[Assumption]:
+    told = any(one.price == terms.price and one.start_seconds is not None for one in terms.vendors)
     yield Assumption(
         "seconds to start a GPU",
         terms.start_seconds,
-        "setting plan.start_seconds; its default is the middle of the 2 to 4 minutes that a published case states",
+        "stated with --on-demand"
+        if told and option.under is not None
+        else "setting plan.start_seconds; its default is the middle of the 2 to 4 minutes that a published case states",
     )
     yield Assumption(
         "idle seconds before release",

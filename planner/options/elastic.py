@@ -65,7 +65,7 @@ def _on_vendor(demand: Demand, draws: Draws, terms: Terms, vendor: Vendor) -> Op
         ),
         billed=found.billed * worth,
         held=found.billed,
-        name=f"on-demand GPUs, {here.sku}",
+        name=f"on-demand GPUs at {here.sku}",
         facts=_said(demand, here, terms),
         again=again,
         under=dataclasses.replace(there, price=here),

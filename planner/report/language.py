@@ -39,8 +39,8 @@ def _pattern(english: str) -> re.Pattern[str]:
     return re.compile(holes, re.DOTALL)
 
 
-_HOLES = {"n": r"[-+]?[\d,.]+(?:e[-+]?\d+)?", "c": r"[A-Z]{3}", "all": r".+\."}
-"""Holes of these names take numbers, currencies, or whole sentences; others take any text."""
+_HOLES = {"n": r"[-+]?[\d,.]+(?:e[-+]?\d+)?", "c": r"[A-Z]{3}", "all": r".+\.", "sku": r"\S+"}
+"""Holes of these names take numbers, currencies, whole sentences, or a word; others take any text."""
 
 
 class Language:

@@ -71,8 +71,9 @@ def test_in_the_plan() -> None:
 
     assert 1.908 == rests["price of one L40S GPU-hour, USD"]["value"]
     assert 20.0 == rests["seconds to start a GPU"]["value"]
+    assert "stated with --on-demand" == rests["seconds to start a GPU"]["source"]
     assert "docs.runpod.io" in rests["billing granularity and minimum, seconds"]["source"]
-    assert "on-demand GPUs, runpod-l40s" == option["name"]
+    assert "on-demand GPUs at runpod-l40s" == option["name"]
     assert found["options"].index(option) == found["recommendation"]["option"]
     assert "L40S) for USD" in found["recommendation"]["reason"]
 
