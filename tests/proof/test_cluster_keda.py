@@ -130,3 +130,4 @@ def test_from_none_and_back(operator: ControlPlane, tmp_path: Path, record_prope
             assert eventually(lambda: replicas() == 0, 120), operator.log("keda") + scaler.log
     assert {"advisory: nothing was done", "nothing to do"} >= {one["result"].partition(":")[0] if "nothing to do" in one["result"] else one["result"] for one in scaler.decisions}  # fmt: skip
     assert operator.client.delete(OBJECT).is_success
+    assert eventually(lambda: operator.client.get(OBJECT).status_code == 404), operator.log("keda")

@@ -48,7 +48,7 @@ class ControlPlane:
     """On free ports of 127.0.0.1, with a fresh store; `admin` may do everything."""
 
     def __init__(self, folder: Path, programs: Path) -> None:
-        self.folder, self._programs = folder, programs
+        self.folder, self.programs = folder, programs
         self._etcd, peers, port = (free_port() for _ in range(3))
         self.address = f"https://127.0.0.1:{port}"
         self.authority = Authority(folder)
@@ -82,7 +82,7 @@ class ControlPlane:
     def start(self, name: str, *arguments: str, program: Path | None = None, **environment: str) -> None:  # fmt: skip
         """Start one of the programs; what it says is in ``NAME.log``."""
         with (self.folder / f"{name}.log").open("ab") as log:
-            self._running[name] = subprocess.Popen([program or self._programs / name, *arguments], stdout=log, stderr=log, env={**os.environ, **environment})  # fmt: skip
+            self._running[name] = subprocess.Popen([program or self.programs / name, *arguments], stdout=log, stderr=log, env={**os.environ, **environment})  # fmt: skip
 
     def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
         """End one, and wait for that."""
@@ -109,7 +109,7 @@ class ControlPlane:
 
     def install(self) -> None:
         """Install the operators' resources from ``crds/``, our namespaces and that of the monitoring."""
-        crds = self._programs / "crds"
+        crds = self.programs / "crds"
         if crds.is_dir():
             assert [] == self.apply("--server-side", "-f", crds)
             ran = self.kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")  # fmt: skip
@@ -168,7 +168,7 @@ class ControlPlane:
         """Run kubectl, as the admin or with the configuration ``of``, with objects to read from ``-f -``."""
         items = list(given)
         text = json.dumps(items[0] if len(items) == 1 else {"apiVersion": "v1", "kind": "List", "items": items})  # fmt: skip
-        command = [self._programs / "kubectl", f"--kubeconfig={of or self.admin}", f"--cache-dir={self.folder}/cache", *arguments]  # fmt: skip
+        command = [self.programs / "kubectl", f"--kubeconfig={of or self.admin}", f"--cache-dir={self.folder}/cache", *arguments]  # fmt: skip
         return subprocess.run(command, check=False, capture_output=True, text=True, input=text, timeout=120)  # fmt: skip
 
     def denied(self, of: Path, *arguments: str) -> str:
