@@ -163,7 +163,7 @@ def test_long_list(tmp_path: Path) -> None:
     many = [row(HOUR * k, 10.0 + k, service=f"s{k:02}") for k in range(40)]
     text, _ = written(tmp_path, plans.document(many))
 
-    assert "and 10 more in plan.json" in text
+    assert "and 10 more in services.csv" in text
     assert "s39" in text
     assert "s09</td>" not in text
 
