@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import tempfile
 from collections.abc import Iterator
@@ -28,7 +30,8 @@ def fields() -> list[tuple[str, str]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         history.write(tables.table_of(list(_usage())), folder / "history", "made-up")
-        make_plan(folder / "history", Plan.model_validate(SETTINGS), folder / "report")
+        with contextlib.redirect_stderr(io.StringIO()):  # its notes are about a made-up history
+            make_plan(folder / "history", Plan.model_validate(SETTINGS), folder / "report")
         document = json.loads((folder / "report" / "plan.json").read_text())
     found: dict[str, set[str]] = {}
     for path, word in _walk(document, ""):
