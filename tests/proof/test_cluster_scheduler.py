@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.alerting import free_port
-from support.controlplane import VARIABLE, ControlPlane, Kubelet, Object
+from support.controlplane import DEPLOY, VARIABLE, ControlPlane, Kubelet, Object, assets
 from support.server import eventually
 
 
@@ -32,6 +32,15 @@ def volume(number: int) -> Object:
 
 
 @pytest.fixture(scope="module")
+def overlay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane of this proof's own with the overlay `one-gpu`: what lay about would be placed too."""
+    with ControlPlane(tmp_path_factory.mktemp("nodes"), assets()) as control:
+        control.install()
+        assert [] == control.apply("-k", DEPLOY / "overlays/one-gpu")
+        yield control
+
+
+@pytest.fixture(scope="module")
 def nodes(overlay: ControlPlane) -> Iterator[ControlPlane]:
     """Two nodes with a GPU each, volumes for all claims, and the scheduler."""
     if not (overlay.programs / "kube-scheduler").exists():
@@ -41,6 +50,10 @@ def nodes(overlay: ControlPlane) -> Iterator[ControlPlane]:
     for name in NODES:
         overlay.patch(f"/api/v1/nodes/{name}/status", {"status": {"capacity": HAS, "allocatable": HAS, "conditions": [{"type": "Ready", "status": "True"}]}})  # fmt: skip
     overlay.patch(SHOP, {"spec": {"replicas": 3}})
+    gone = overlay.kubectl(
+        "-n", "images", "delete", "pods", "--all"
+    )  # some are said to run already
+    assert 0 == gone.returncode, gone.stderr
     overlay.start("kube-scheduler", f"--kubeconfig={overlay.admin}", "--leader-elect=false", "--bind-address=127.0.0.1", f"--secure-port={free_port()}", f"--authentication-kubeconfig={overlay.admin}", f"--authorization-kubeconfig={overlay.admin}")  # fmt: skip
     try:
         yield overlay
