@@ -32,6 +32,7 @@ from lightmeter.errors import explain
 
 
 _PRESSURE = {f"pressure/{name}": name for name in ("cpu", "io", "memory")}
+_PART_BYTES = 32_768
 _labels = lru_cache(maxsize=8192)(labels)
 _log = logging.getLogger(__name__)
 
@@ -42,17 +43,21 @@ class KeptFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd = -1
-        self._buffer = bytearray(262_144)
 
     def read(self) -> str:
         """Return its text as of now.
+
+        The kernel gives a page of a list at a time, however much is asked for.
 
         Raises:
             OSError: it cannot be opened or read.
         """
         if self._fd < 0:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        return self._buffer[: os.preadv(self._fd, [self._buffer], 0)].decode()
+        text = bytearray()
+        while part := os.pread(self._fd, _PART_BYTES, len(text)):
+            text += part
+        return text.decode()
 
     def close(self) -> None:
         """Close it, if it was ever opened."""
