@@ -110,6 +110,22 @@ def test_without_targets() -> None:
     assert "cannot scrape the exporter: it does not say why" == short(found)
 
 
+def test_odd_instances() -> None:
+    """An instance that somebody named as they like is another's, and no end of `lightmeter up`."""
+    up = [{"metric": {"instance": name}, "value": [0, "1"]} for name in ("gpu-7:metrics", "[gpu", "gpu-7:99999", "", "127.0.0.1:7861")]  # fmt: skip
+    found = seen({"query": {"result": up}, "rules": GROUPS})
+
+    assert ("exporter",) == found.missing
+
+
+@pytest.mark.parametrize(
+    "answers", [{"targets": {"dropped": []}}, {"targets": {"activeTargets": [{}]}}, {"targets": {"activeTargets": []}, "rules": GROUPS, "status/flags": ["x"]}]
+)  # fmt: skip
+def test_strange(answers: Mapping[str, Any]) -> None:
+    """What answers in another form is said to be no Prometheus."""
+    assert "it does not speak Prometheus's API" == seen({"rules": GROUPS, **answers}).unreachable
+
+
 @pytest.mark.parametrize(("status", "hint"), [(401, "--scaler-bearer-file"), (500, "status 500")])
 def test_refused(status: int, hint: str) -> None:
     """A Prometheus that wants a token, or is ill, is told in one line with the next step."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
@@ -16,13 +17,12 @@ from lightmeter import secret
 from lightmeter.cli.house import House
 from lightmeter.cli.own_files import ALERTING, ALERTMANAGER, ANYWHERE, TARGETS, WHOLE, Files, write
 from lightmeter.listening import LOOPBACK
+from lightmeter.trust import believe
 from lightmeter.units import without_password
 
 
 LOOK_SECONDS = 5.0
 _CONTAINERS = "host.docker.internal", "host.containers.internal"
-_HERE = frozenset((*ANYWHERE, *LOOPBACK, *_CONTAINERS))
-"""Names by which this machine goes, from itself or from a container on it."""
 _LIFECYCLE = "web.enable-lifecycle"
 
 
@@ -111,20 +111,20 @@ async def look(client: httpx.AsyncClient, address: str, files: Files) -> Seen:
         known = await ask("targets", state="active") or await _by_query(ask)
         groups = {group["name"] for group in (await ask("rules") or {"groups": []})["groups"]}
         manager, flags, config = [await ask(path) for path in ("alertmanagers", "status/flags", "status/config")]  # fmt: skip
+        return _judged(known["activeTargets"], groups, files, Seen(
+            alertmanager=bool(manager["activeAlertmanagers"]) if manager else None,
+            lifecycle=(flags or {}).get(_LIFECYCLE) == "true",
+            config=(flags or {}).get("config.file", ""),
+            named=str(files.folder / TARGETS) in (config or {}).get("yaml", ""),
+        ))  # fmt: skip
     except httpx.HTTPStatusError as error:
         code = error.response.status_code
         hint = "; name the file with its token with --scaler-bearer-file" if code in (401, 403) else ""  # fmt: skip
         return Seen(unreachable=f"status {code}{hint}")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Seen(unreachable=f"{error}" or type(error).__name__)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return Seen(unreachable="it does not speak Prometheus's API")
-    return _judged(known["activeTargets"], groups, files, Seen(
-        alertmanager=bool(manager["activeAlertmanagers"]) if manager else None,
-        lifecycle=(flags or {}).get(_LIFECYCLE) == "true",
-        config=(flags or {}).get("config.file", ""),
-        named=str(files.folder / TARGETS) in (config or {}).get("yaml", ""),
-    ))  # fmt: skip
 
 
 async def _by_query(ask: Callable[..., Any]) -> Mapping[str, Any]:
@@ -158,14 +158,32 @@ def _why(found: Iterable[Mapping[str, Any]]) -> str:
 
 def same(scraped: str, page: str) -> bool:
     """Say whether two addresses are one page, by whatever name this machine goes."""
-    one, other = urlsplit(scraped), urlsplit(page)
-    here = _HERE | {socket.gethostname(), socket.getfqdn()}
+    one, other = urlsplit(page), _split(scraped)
+    if other is None or (one.port, one.path) != (other.port, other.path):
+        return False
     hosts = {one.hostname or "", other.hostname or ""}
-    return (one.port, one.path) == (other.port, other.path) and (len(hosts) == 1 or hosts <= here)
+    return len(hosts) == 1 or hosts <= _here()
+
+
+def _split(address: str) -> SplitResult | None:
+    """Read an address; None of one that names no port, as an instance may that somebody has named."""
+    try:
+        found = urlsplit(address)
+        port = found.port
+    except ValueError:
+        return None
+    return found if port else None
+
+
+@functools.cache
+def _here() -> frozenset[str]:
+    """Names by which this machine goes, from itself or from a container on it; to ask for them may take seconds."""
+    names = socket.gethostname(), socket.getfqdn()
+    return frozenset((*ANYWHERE, *LOOPBACK, *_CONTAINERS, *names))
 
 
 def _local(address: str) -> bool:
-    return (urlsplit(address).hostname or "") in _HERE | {socket.gethostname(), socket.getfqdn()}
+    return (urlsplit(address).hostname or "") in _here()
 
 
 def _listed(words: tuple[str, ...]) -> str:
@@ -179,7 +197,8 @@ class Own:
         self._files = write(settled)
         self._address = settled.up.prometheus
         token = secret.bearer(secret.word(settled.scale.bearer_file))
-        self._client = httpx.AsyncClient(trust_env=False, timeout=LOOK_SECONDS, headers=token)
+        trust = believe(httpx.create_ssl_context(trust_env=False), settled.scale.ca_file, "scale.ca_file")  # fmt: skip
+        self._client = httpx.AsyncClient(trust_env=False, timeout=LOOK_SECONDS, headers=token, verify=trust)  # fmt: skip
         self._before = Seen()
 
     def forget(self) -> None:
@@ -227,7 +246,7 @@ def own(settled: House) -> Iterator[Own | None]:
     """Write the files for a Prometheus that is not ours, if one is named; take its targets back at the end.
 
     Raises:
-        InputError: a file cannot be written. SettingError: the token's file cannot be used.
+        InputError: a file cannot be written. SettingError: the file of the token or of authorities cannot be used.
     """
     if not settled.up.prometheus:
         yield None
