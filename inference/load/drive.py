@@ -172,10 +172,12 @@ class Drive:
 
     async def _ended(self) -> None:
         """Wait for what is out; once the run is stopped, only as long as there is patience."""
-        stopping = asyncio.create_task(self._stop.wait())
-        while self._out and not stopping.done():
-            await asyncio.wait({*self._out, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        if self._out:
+            stopping = asyncio.create_task(self._stop.wait())
+            answered = asyncio.create_task(asyncio.wait(set(self._out)))
+            await asyncio.wait({answered, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            answered.cancel()
         if self._out:
             await asyncio.wait(self._out, timeout=self._patience)
         for task in self._out:
