@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from lightmeter.listening import LOOPBACK
 from lightmeter.section import Secured
 
 
 ANY = "*"
 SAFE = ("GET", "HEAD", "OPTIONS")
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _OURS = ("same-origin", "none")
 _PRIVATE = (".localhost", ".internal")
 """Domains that nobody can register: https://www.rfc-editor.org/rfc/rfc6761, and ICANN's for private use."""

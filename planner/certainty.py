@@ -149,11 +149,6 @@ def share(draws: Draws, mask: npt.NDArray[np.bool_], kept: npt.NDArray[np.bool_]
     return ratio(draws, draws.count(mask & kept), asked).within(0.0, 1.0)
 
 
-def lower_bound(draws: Draws, mask: npt.NDArray[np.bool_], kept: npt.NDArray[np.bool_]) -> float:
-    """Lower end of the interval of the share kept; the mirror of the percentile's upper end."""
-    return share(draws, mask, kept).low
-
-
 def days_to_decide(draws: Draws, difference: Estimate) -> float | None:
     """Days of history, all told, after which a difference as large as this would exclude zero.
 

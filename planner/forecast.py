@@ -20,7 +20,7 @@ from lightmeter.replay import Floats
 from planner.demand import Demand
 
 
-HOURS_PER_DAY, HOURS_PER_WEEK = 24, 168
+HOURS_PER_WEEK = 168
 HARMONICS = ((24, 4), (168, 3))
 """Period in hours, and how many harmonics of it."""
 LEAST_WEEKS = 4

@@ -18,7 +18,6 @@ from planner import own_csv, packed, traces
 CSV = "csv"
 FILES = (CSV, *traces.FORMATS)
 """The formats that are files."""
-GENTD26_COLUMNS = traces.FORMATS["gentd26"].columns
 
 
 class Imported(NamedTuple):

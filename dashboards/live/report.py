@@ -16,11 +16,6 @@ FILES = ("report.html", "report.md", "plan.json", "report.xlsx", "options.csv", 
 """What the planner writes; the first is shown where none is named."""
 
 
-def there(folder: Path) -> bool:
-    """Tell whether there is a report."""
-    return (folder / FILES[0]).is_file()
-
-
 def answering(folder: Path, waiting: str) -> Callable[[Request], Awaitable[Response]]:
     """Give the report's files; until they are there, ``waiting`` with its mark ``$command``, or JSON for programs."""
     page = Template(waiting).substitute(command=html.escape(command(folder)))

@@ -134,14 +134,14 @@ def test_share() -> None:
     assert Estimate(1.0, 1.0, 1.0, 0.0) == certainty.share(draws, ~everyone, kept)
 
 
-def test_lower_bound() -> None:
+def test_all_or_none() -> None:
     """All kept is surely all, none surely none; nobody asked is nobody let down."""
     draws = two_blocks([[1, 1], [2, 0], [0, 2]] * 100)
     everyone = np.ones(3, dtype=np.bool_)
 
-    assert 1.0 == certainty.lower_bound(draws, everyone, everyone)
-    assert 0.0 == certainty.lower_bound(draws, everyone, ~everyone)
-    assert 1.0 == certainty.lower_bound(draws, ~everyone, ~everyone)
+    assert 1.0 == certainty.share(draws, everyone, everyone).low
+    assert 0.0 == certainty.share(draws, everyone, ~everyone).low
+    assert 1.0 == certainty.share(draws, ~everyone, ~everyone).low
 
 
 def test_days_not_requests() -> None:
@@ -152,8 +152,8 @@ def test_days_not_requests() -> None:
     heaped = np.arange(96 * 20) >= 96
 
     assert spread.mean() == heaped.mean() == 0.95
-    assert certainty.lower_bound(draws, everyone, spread) > 0.945
-    assert certainty.lower_bound(draws, everyone, heaped) < 0.90
+    assert certainty.share(draws, everyone, spread).low > 0.945
+    assert certainty.share(draws, everyone, heaped).low < 0.90
 
 
 Sample = tuple[Floats, Floats]

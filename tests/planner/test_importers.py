@@ -14,7 +14,7 @@ import pytest
 from lightmeter import cli
 from lightmeter.errors import HistoryError
 from lightmeter.history import History
-from planner import importers
+from planner import importers, traces
 from support import gentd26
 
 
@@ -148,7 +148,7 @@ def test_two_parts(tmp_path: Path) -> None:
     assert 400 == History(out).summary()["rows"]
 
 
-@pytest.mark.parametrize("name", importers.GENTD26_COLUMNS)
+@pytest.mark.parametrize("name", traces.FORMATS["gentd26"].columns)
 def test_missing_column(tmp_path: Path, name: str) -> None:
     """A table without a needed column is refused, and the column named."""
     with pytest.raises(HistoryError, match=f"lacks the column '{name}'; it has "):

@@ -146,7 +146,7 @@ def test_no_service_is_sacrificed() -> None:
     waits = np.where(demand.owner == 1, 99.0, 0.0)
     draws = draws_of(demand)
 
-    assert certainty.lower_bound(draws, waits >= 0, waits == 0) > 0.95
+    assert certainty.share(draws, waits >= 0, waits == 0).low > 0.95
     assert not ways.keeps_objective(demand, draws, waits, Slo(30.0, 0.95))
     assert ways.keeps_objective(demand, draws, waits * 0, Slo(30.0, 0.95))
 
