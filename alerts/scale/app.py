@@ -71,6 +71,12 @@ class Instruments:
             age = reading["age_seconds"]
             self._age.labels(target, signal).set(math.inf if age is None else age)
 
+    def waits(self) -> None:
+        """Tell of no replicas while another one scales: sums over all scalers would count them twice."""
+        self._before = None
+        for gauge in (self._desired, self._ready, self._starting, self._age):
+            gauge.clear()
+
 
 def create_app(
     scaler: Scaler, webhook: Webhook, registry: CollectorRegistry, clock: Callable[[], float]

@@ -190,6 +190,7 @@ class Scaler:
         if not self.lease.take():
             _log.info("%s scales this target; waiting", self.lease.holder)
             self._last, self._heard = None, self._steady()
+            self.watcher.waits()
             return False
         known = self.recall()
         self.audit.resume()

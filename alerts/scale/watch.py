@@ -18,6 +18,10 @@ class Watcher(Protocol):
         """Take note of one."""
         ...
 
+    def waits(self) -> None:
+        """Take note that another one scales, so that what was told before is no longer ours to tell."""
+        ...
+
 
 class Several:
     """Tells each of several watchers."""
@@ -29,6 +33,11 @@ class Several:
         """Tell them in order."""
         for watcher in self._watchers:
             watcher.decided(record, seen)
+
+    def waits(self) -> None:
+        """Tell them in order."""
+        for watcher in self._watchers:
+            watcher.waits()
 
 
 class Told(NamedTuple):
@@ -59,6 +68,9 @@ class Latest:
         self._last = Told(None if missing else record["to"], why), self._clock()
         for listener in self.listeners:
             listener()
+
+    def waits(self) -> None:
+        """Let the last decision grow old: who asks is told why nobody knows."""
 
     def told(self) -> Told:
         """Say what is wanted now."""

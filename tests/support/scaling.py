@@ -59,6 +59,9 @@ class Notes:
         del seen
         self.records.append(record)
 
+    def waits(self) -> None:
+        """Keep what there is."""
+
 
 def scaler(
     folder: Path,

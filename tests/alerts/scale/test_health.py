@@ -15,11 +15,15 @@ from alerts.scale.audit import Audit
 from alerts.scale.lease import Lease
 from alerts.scale.scaler import PATIENCE_SECONDS, Mode, Scaler
 from alerts.scale.targets import Remembered
+from alerts.scale.watch import Latest, Several
 from alerts.webhook import Webhook
 from lightmeter import catalog
 from lightmeter.errors import TargetError
 from support.clock import Clock
 from support.scaling import BUSY, CALM, scaler
+
+
+GAUGES = (catalog.DESIRED_REPLICAS, catalog.READY_REPLICAS, catalog.STARTING_REPLICAS)
 
 
 def health(one: Scaler, path: str = "/healthz") -> tuple[int, dict[str, Any]]:
@@ -85,6 +89,24 @@ def test_standby(tmp_path: Path) -> None:
     assert (200, False) == (health(one)[0], health(one)[1]["lease"])
     assert 200 == health(one, "/readyz")[0]
     other.close()
+
+
+def test_taken_over(tmp_path: Path) -> None:
+    """One that lost its turn tells of no replicas any more: whoever adds up all scalers would count them twice."""
+    registry = CollectorRegistry()
+    one = scaler(tmp_path, [BUSY])
+    one.watcher = Several(Instruments(registry, one.target.name), Latest(60.0))
+    one.step()
+    told = [registry.get_sample_value(metric.name, {"target": "null"}) for metric in GAUGES]
+    one.lease.close()
+    other, one.lease = Lease(tmp_path), Lease(tmp_path)
+    other.take()
+    one.step()
+    after = [registry.get_sample_value(metric.name, {"target": "null"}) for metric in GAUGES]
+    other.close()
+
+    assert None not in told
+    assert [None] * len(GAUGES) == after
 
 
 class Deaf(Remembered):
