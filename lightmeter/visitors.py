@@ -46,7 +46,7 @@ def refusal(method: str, headers: Mapping[bytes, bytes], names: frozenset[str]) 
     keyed = (
         headers.get(b"authorization", b"")[:7].lower() == b"bearer "
     )  # no browser sends it by itself
-    if method not in SAFE and not keyed and not _same(headers, host):
+    if method not in SAFE and not keyed and not _same(headers, names | {host}):
         return Refusal(403, "pages of other sites may not ask without a key")
     return None
 
@@ -68,23 +68,22 @@ def _address(name: str) -> bool:
     return True
 
 
-def _same(headers: Mapping[bytes, bytes], host: str) -> bool:
-    """Say whether a request comes from a page of ours, or from no browser at all."""
+def _same(headers: Mapping[bytes, bytes], hosts: frozenset[str]) -> bool:
+    """Say whether a request comes from a page of ours, which has one of these hosts, or from no browser at all."""
     site = headers.get(b"sec-fetch-site")
     if site is not None:
         return site.decode("latin-1") in _OURS
     origin = headers.get(b"origin")
-    return origin is None or origin.decode("latin-1").partition("://")[2] == host
+    return origin is None or origin.decode("latin-1").partition("://")[2] in hosts
 
 
 def names_of(settings: Secured) -> frozenset[str]:
     """List the names that a listener goes by: beyond loopback, and behind a trusted proxy, any."""
     told = settings.model_dump()
-    if told["host"] not in LOOPBACK or told.get("trusted_proxy"):
-        return frozenset((ANY,))
+    everywhere = told["host"] not in LOOPBACK or told.get("trusted_proxy")
     public = urlsplit(told.get("public_url") or "").hostname or ""
-    names = (name.strip().lower() for name in (*settings.allowed_hosts.split(","), public))
-    return frozenset(name for name in names if name)
+    names = (*settings.allowed_hosts.lower().split(","), public, ANY if everywhere else "")
+    return frozenset(filter(None, map(str.strip, names)))
 
 
 class Visitors:

@@ -80,6 +80,13 @@ def test_pages_of_ours() -> None:
         assert 200 == status("POST", **HERE, **headers)
 
 
+def test_behind_another_name() -> None:
+    """A proxy that asks us by our own name leaves the page's in its origin: it may, if it was named."""
+    assert 200 == status("POST", **HERE, origin="http://images.example.com")
+    assert 403 == status("POST", **HERE, origin="http://images.example.com.evil.com")
+    assert 403 == status("POST", **HERE, origin="null")
+
+
 def test_two_lengths() -> None:
     """A request that two readers would end at different places is read by none."""
     assert 400 == status("POST", **HERE, content_length="5", transfer_encoding="chunked")
@@ -91,6 +98,11 @@ def test_names_of() -> None:
     assert frozenset(["a.example", "b.example"]) == names_of(Scale.model_validate({"allowed_hosts": "A.example, b.example"}))  # fmt: skip
     assert frozenset(["pictures.example"]) == names_of(
         Serve.model_validate({"public_url": "https://pictures.example/x"})
+    )
+    assert frozenset([ANY, "pictures.example"]) == names_of(
+        Serve.model_validate(
+            {"public_url": "https://pictures.example", "trusted_proxy": "10.0.0.1"}
+        )
     )
     everywhere = {"host": "0.0.0.0"}  # noqa: S104  (what is asked about)
     assert {ANY} == names_of(Scale.model_validate({"allowed_hosts": "*"}))
