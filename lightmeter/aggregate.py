@@ -258,6 +258,25 @@ def repeated(files: Sequence[Path]) -> dict[Path, tuple[int, str]]:
     return found
 
 
+def known_ids(ids: Sequence[str], files: Sequence[Path]) -> set[str]:
+    """Tell which of these requests the files have.
+
+    Raises:
+        HistoryError: a file is unreadable.
+    """
+    import duckdb
+
+    if not files or not ids:
+        return set()
+    with _database() as database:
+        database.register("asked", pa.table({"request_id": pa.array(ids, pa.string())}))
+        try:
+            query = f"select distinct request_id from asked semi join {_IDS.format(names=_listed(files))} as stored using (request_id)"  # fmt: skip  # noqa: S608  (names of ours, and paths in quotes)
+            return {name for (name,) in database.execute(query).fetchall()}
+        except duckdb.Error as error:
+            raise HistoryError(f"the ids cannot be held against each other: {' '.join(str(error).split())[:300]}") from error  # fmt: skip
+
+
 def firsts(path: Path, files: Sequence[Path], rows_there: int) -> list[bool]:
     """Tell of each row of a file whether its request is there for the first time.
 

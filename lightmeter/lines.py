@@ -21,6 +21,7 @@ from lightmeter.errors import HistoryError, explain
 
 
 SUFFIX = ".jsonl"
+_MENDED = "'lightmeter history repair' keeps its other lines, or move the file aside to go on"
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -102,13 +103,11 @@ def parse(line: bytes, path: Path, number: int, what: str) -> dict[str, Any]:
     """
     where = f"{path.name} line {number}"
     try:
-        values = json.loads(line)
+        values = json.loads(line.decode("utf-8-sig"))  # of bytes it would guess the encoding
     except (ValueError, RecursionError) as error:
-        raise HistoryError(
-            f"{where}: not {what} ({error}); move the file aside to go on"
-        ) from error
+        raise HistoryError(f"{where}: not {what} ({error}); {_MENDED}") from error
     if not isinstance(values, dict):
-        raise HistoryError(f"{where}: not {what}; move the file aside to go on")
+        raise HistoryError(f"{where}: not {what}; {_MENDED}")
     return values
 
 

@@ -46,6 +46,8 @@ def repair(folder: Path, now: datetime, tell: Tell) -> tuple[list[Mended], Repor
     found = verify(folder, now, tell)
     aside = folder / ASIDE / f"{now:%Y%m%dT%H%M%S}"
     done = [_mend(finding, folder, aside) for finding in found.findings if _is_first(finding)]
+    if any(one.fault == Fault.DUPLICATE and one.path.parent.name == journal.FOLDER for one in found.findings):  # fmt: skip
+        history.seal_orphans(folder)  # then they are files like the others
     files = sorted(folder.glob("date=*/*.parquet"))
     readable = [path for path in files if not any(one.path == path and one.fault == Fault.NEWER for one in found.findings)]  # fmt: skip
     done += [_without_repeats(finding, readable, folder, aside) for finding in duplicates(readable)]

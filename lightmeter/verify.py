@@ -106,6 +106,7 @@ def verify(folder: Path, now: datetime, tell: Tell) -> Report:
     findings += _of_leftovers(folder)
     tell(len(files), len(files) + 1, "looking for requests that are there twice")
     findings += duplicates(sound)
+    findings += _repeats(journals, sound)
     return Report(len(files) + len(journals) + len(lates), total, versions, findings)
 
 
@@ -129,6 +130,34 @@ def of_parquet(path: Path, now: datetime, versions: dict[str, int]) -> tuple[int
     except HistoryError as error:
         return count, [Finding(path, Fault.INVALID, str(error))]
     return count, [*_misplaced(path, table), *_ahead(path, table, now)]
+
+
+def _repeats(journals: list[Path], files: list[Path]) -> Iterator[Finding]:
+    """Say which journals of servers that are gone have requests of a file or of an earlier journal.
+
+    Rows that a sealed file of the same name has are not counted: no reader sees them twice.
+    """
+    from lightmeter import aggregate
+
+    sealed = {(path.parent.name, path.stem) for path in files}
+    asked = {path: _unsealed(path, sealed) for path in journals if not journal.is_live(path)}
+    seen = aggregate.known_ids([name for names in asked.values() for name in names], files)
+    for path, names in asked.items():
+        again = []
+        for name in names:
+            if name in seen:
+                again.append(name)
+            seen.add(name)
+        if again:
+            yield Finding(path, Fault.DUPLICATE, f"{path.name}: {counted(len(again), 'row')} of requests that are there already, like {again[0]!r}", len(again))  # fmt: skip
+
+
+def _unsealed(path: Path, sealed: set[tuple[str, str]]) -> list[str]:
+    try:
+        found = journal.scan(path).rows
+    except HistoryError:  # told of already
+        return []
+    return [row.request_id for row in found if (f"date={row.arrived_at:%Y-%m-%d}", path.stem) not in sealed]  # fmt: skip
 
 
 def _version_and_rows(file: pq.ParquetFile) -> tuple[str, int]:

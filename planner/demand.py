@@ -153,7 +153,7 @@ def from_frame(frame: pd.DataFrame, window: Window = (None, None)) -> Demand:
     used = frame[usable]
     if used.empty:
         raise PlanError(
-            f"{_none_used(frame, refused)} in this period; record or import more, or name another --month"
+            f"{_none_used(frame, refused, ~(known > 0))} in this period; record or import more, or name another --month"
         )
     start = window[0] or frame["arrived_at"].iloc[0].to_pydatetime()
     since = (used["arrived_at"] - pd.Timestamp(start)).dt.total_seconds()
@@ -186,11 +186,16 @@ def ranks_among(priorities: pd.Series) -> Integers | None:
     return batch if 0 < batch.sum() < len(batch) else None
 
 
-def _none_used(frame: pd.DataFrame, refused: pd.Series) -> str:
+def _none_used(frame: pd.DataFrame, refused: pd.Series, timeless: pd.Series) -> str:
     if frame.empty:
         return "the history has no rows"
-    why = f" ({int(refused.sum())} were refused or given up)" if refused.any() else ""
-    return f"none of the history's {len(frame)} rows used a GPU{why}"
+    reasons = (
+        (refused, "were refused or given up"),
+        (timeless & ~refused, "tell no GPU time above 0 and up to a day"),
+        (frame["service"].isna(), "name no service"),
+    )
+    why = ", ".join(f"{int(rows.sum())} {reason}" for rows, reason in reasons if rows.any())
+    return f"none of the history's {len(frame)} rows used a GPU ({why})"
 
 
 def busy_between(starts: Floats, ends: Floats, edges: Floats) -> Floats:

@@ -131,6 +131,6 @@ def _gaps(frame: pd.DataFrame) -> Iterator[Flaw]:
     if found:
         share = sum(found) / max(at[-1] - at[0], 1.0)
         yield Flaw(
-            "C" if share > FEW else "B",
+            "D" if share > HALF else "C" if share > FEW else "B",
             f"{counted(len(found), 'gap')} of {show_duration(float(sum(found)))} together, at hours that are busy otherwise; was the server down, or rows lost?",
         )

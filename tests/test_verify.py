@@ -255,3 +255,26 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("verify", "repair"):
         assert 2 == inside("history", command, tmp_path / "none")
         assert 2 == inside("history", command, tmp_path.parent)
+
+
+def test_twice_in_journals(tmp_path: Path) -> None:
+    """A journal that was copied is found: beside the journal, and beside what was sealed of it."""
+    with Journal(tmp_path) as book:
+        book.append(row(0.0))
+        book.append(row(1.0))
+    book.path.with_name("copy.jsonl").write_bytes(book.path.read_bytes())
+    rows.folder(tmp_path, [row(1.0)], "sealed")
+
+    found = verify.verify(tmp_path, NOW, lambda *_: None).findings
+    assert [(Fault.DUPLICATE, 1), (Fault.DUPLICATE, 2)] == [(one.fault, one.rows) for one in found]
+    mend(tmp_path)
+    assert ["a-0.0", "a-1.0"] == ids(tmp_path)
+
+
+def test_sealed_but_not_removed(tmp_path: Path) -> None:
+    """A journal that a crash left behind after it was sealed repeats nothing: no reader sees it."""
+    with Journal(tmp_path) as book:
+        book.append(row(0.0))
+    rows.folder(tmp_path, [row(0.0)], book.path.stem)
+
+    assert [] == faults(tmp_path)

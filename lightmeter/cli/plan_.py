@@ -116,13 +116,15 @@ def make_plan(
     console = Console(stderr=True)
     with console.status("reading the history") as status:
         from lightmeter.history import History
-        from planner import demand, plan, prices, report, rightsizing
+        from planner import demand, plan, plausible, prices, report, rightsizing
 
         history = History(folder)
+        now = datetime.now(UTC)
         first, after = demand.month_window(month) if month else (since, None)
         frame = history.frame([*plan.COLUMNS, *rightsizing.COLUMNS], since=first, until=after)
         window = demand.covered(month, history.extent) if month else (None, None)
-        whole = demand.from_frame(frame, window)
+        possible, _ = plausible.only(frame, now)
+        whole = demand.from_frame(possible, window)
         telemetry = read_telemetry(asked, whole, status.update)
         table = prices.load(settings.prices)
         document = plan.make(
@@ -130,14 +132,14 @@ def make_plan(
             settings,
             table,
             month=month,
-            now=datetime.now(UTC),
+            now=now,
             window=window,
             generated_from={"history": str(folder), "rows": len(frame), "notes": history.notes},
             tell=status.update,
             telemetry=telemetry,
         )
         status.update("adding up what was spent")
-        spent = spending((whole, frame), settings, prices.pick(table, settings.sku), telemetry)
+        spent = spending((whole, possible), settings, prices.pick(table, settings.sku), telemetry)
         document |= spent.blocks
         status.update("writing the report")
         report.write(document, out, settings.language)

@@ -121,7 +121,8 @@ class View:
             else:
                 self.mean += SERVICE_WEIGHT * (service - self.mean)
                 self._square += SERVICE_WEIGHT * (service * service - self._square)
-            self.scv = max(0.0, self._square / (self.mean * self.mean) - 1) if self.mean else 0.0
+            square = self.mean * self.mean  # 0 for times that no clock can tell
+            self.scv = max(0.0, self._square / square - 1) if square else 0.0
 
     def _latency(self, now: float) -> float | None:
         answered = self._answered

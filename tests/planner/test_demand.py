@@ -128,8 +128,11 @@ def test_owner() -> None:
     ("usage", "said"),
     [
         ([], "the history has no rows in this period"),
-        ([row(0.0, None)], "none of the history's 1 rows used a GPU in this period"),
-        ([row(0.0, service=None)], "none of the history's 1 rows used a GPU in this period"),
+        (
+            [row(0.0, None)],
+            r"1 rows used a GPU \(1 tell no GPU time above 0 and up to a day\) in this",
+        ),
+        ([row(0.0, service=None)], r"1 rows used a GPU \(1 name no service\) in this period"),
     ],
 )
 def test_nothing_used(usage: list[UsageRow], said: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from lightmeter.errors import PlanError
 from planner import plausible, steady
 from planner.options.scaled import scaled
 from support import plans, rows
+from support.cli import inside
 from support.plans import demand_of, draws_of, terms
 from support.rows import every, row
 
@@ -91,3 +94,22 @@ def test_never_served() -> None:
 
     assert np.quantile(found.waits, 0.95) > 4000
     assert not found.meets_slo
+
+
+@pytest.mark.parametrize("seconds", [1e-300, 1e-6])
+def test_shortest(seconds: float) -> None:
+    """Times that no clock can tell make a plan, the simulated policy's too."""
+    demand = demand_of([dataclasses.replace(one, service_seconds=seconds) for one in MONTH])
+    (option,) = scaled(demand, draws_of(demand), terms(30.0, policy="recommended", max_gpus=1))
+
+    assert np.isfinite(option.waits).all()
+
+
+def test_spent_within_the_history(tmp_path: Path) -> None:
+    """A time that no calendar holds neither stops the command nor stretches what was spent."""
+    history = rows.folder(tmp_path / "h", [*MONTH, row(5.0, 1e300)])
+    out = tmp_path / "r"
+
+    assert 0 == inside("plan", "--history", history, "--held-gpus", "1", "--sweep-points", "0", "--resamples", "50", "--out", out)  # fmt: skip
+    plan = json.loads((out / "plan.json").read_text())
+    assert 719 < plan["actual"]["gpu_hours"] < 721

@@ -84,6 +84,8 @@ def test_gap() -> None:
 
     assert ("C", True) == (only(judge(lost))[0], "1 gap of 24.5 h together" in only(judge(lost))[1])
     assert [] == judge(nights)["flaws"]
+    years = [row(at, 10.0) for k in range(600) for at in (k * HOUR, 1000 * DAY + k * HOUR)]
+    assert "D" == only(judge(sorted(years, key=lambda one: one.arrived_at), days=1025))[0]
 
 
 def test_one_request() -> None:
