@@ -64,7 +64,7 @@ def _common(demand: Demand, terms: Terms) -> Iterator[Assumption]:
         yield Assumption(
             "GPU time of a request",
             "its whole service time",
-            f"{whole} rows do not state their share of a batch; a time seen by the client overstates it",
+            f"{whole:,} rows do not state their share of a batch; a time seen by the client overstates it",
         )
 
 

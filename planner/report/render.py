@@ -69,8 +69,16 @@ def _render(name: str, report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(cell=_cell, tight=_tight, svg=markupsafe.Markup)
+    environment.filters.update(bound=_bound, cell=_cell, tight=_tight, svg=markupsafe.Markup)
     return environment.get_template(f"{name}.j2").render(report=report, t=report.texts)
+
+
+_UNITS = re.compile(r"(?<=\d) (?=%|(?:s|ms|h|min|GPUs?)\b)|(?<=\b[A-Z]{3}) (?=\d)")
+
+
+def _bound(words: str) -> str:
+    """Keep each number of a text with its unit or currency, wherever the line ends."""
+    return _UNITS.sub("\u00a0", words)
 
 
 def _tight(cell: str) -> str:

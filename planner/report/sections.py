@@ -129,7 +129,9 @@ def pictures(document: Document, say: Language) -> Iterator[Section]:
         ("packing", cards.packing, ("options[].placement", "services[].vram_peak_bytes")),
     ):
         drawn = draw(document, say)
-        yield Section(key, say(f"{key}.title"), figure=drawn, missing="" if drawn else say(f"missing.{key}"), note=say(f"{key}.note") if drawn else "", fields=fields, how=say(f"how.{key}"))  # fmt: skip
+        unadvised = key != "load" and cards.chosen(document) is None
+        why = "" if drawn else say("missing.advice" if unadvised else f"missing.{key}")
+        yield Section(key, say(f"{key}.title"), figure=drawn, missing=why, note=say(f"{key}.note") if drawn else "", fields=fields, how=say(f"how.{key}"))  # fmt: skip
 
 
 def rightsizing(document: Document, say: Language) -> Section:

@@ -102,11 +102,20 @@ def test_self_contained(tmp_path: Path) -> None:
     assert [] == re.findall(r"@import|url\((?!#|['\"]?#)", text)
 
 
+def test_no_number_alone(tmp_path: Path) -> None:
+    """No line of the advice ends between a number and its unit, or a currency and its amount."""
+    text, _ = written(tmp_path, plans.document(usage()))
+    (advice,) = re.findall(r'<p class="advice">(.*?)</p>', text)
+
+    assert re.search(r"USD\u00a0\d", advice)
+    assert [] == re.findall(r"\d (?:%|s\b|GPU)|USD \d", advice)
+
+
 def test_says(tmp_path: Path) -> None:
     """Page and Markdown give the advice, every option's cost and wait, and the objective."""
     document = plans.document(usage())
     text, markdown = written(tmp_path, document)
-    words = " ".join(Page(text).words)
+    words = " ".join(Page(text).words).replace("\u00a0", " ")
 
     assert document["recommendation"]["option"] is not None
     for found in (words, markdown):

@@ -148,6 +148,7 @@ def test_no_advice(documents: dict[str, dict[str, Any]], tmp_path: Path) -> None
     assert "nothing is advised" in page.text
     assert "No chart: other loads were not tried" in markdown
     assert "leave it as it is" in page.text
+    assert 2 == page.text.count("No chart: nothing is advised.")
 
 
 @pytest.mark.parametrize(
