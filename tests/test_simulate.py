@@ -30,7 +30,7 @@ def test_trace(tmp_path: Path) -> None:
 
 def test_history(tmp_path: Path) -> None:
     """A usage history is replayed as well, and a table of words says what came of it."""
-    rows.folder(tmp_path / "history", rows.every(60.0, 30))
+    rows.folder(tmp_path / "history", rows.every(60.0, 90))
     options = ("--policy", "recommended,static:0", "--service-seconds", "5", "--warm-up", "5m")
     ran = lightmeter("simulate", "--trace", "history", *options, cwd=tmp_path)
 
@@ -41,6 +41,19 @@ def test_history(tmp_path: Path) -> None:
     assert recommended.split()[0] == "recommended"
     assert "never" in nobody
     assert "100.00%" in nobody
+
+
+def test_short_history(tmp_path: Path) -> None:
+    """A history of some seconds is played and not compared: no percentage, but how much it takes."""
+    rows.folder(tmp_path / "history", rows.every(2.0, 3))
+    command = ("simulate", "--trace", "history", "--policy", "recommended,hpa,oracle")
+    ran, programs = lightmeter(*command, cwd=tmp_path), lightmeter(*command, "--json", cwd=tmp_path)
+    words = "The history covers 4.0 s, too short to compare policies: that takes 1.0 h at least, and 3 days to say how sure a difference is."  # fmt: skip
+
+    assert (0, words) == (ran.code, ran.out.splitlines()[-1])
+    assert [["-"]] * 3 == [line.split()[-1:] for line in ran.out.splitlines()[1:-1]]
+    assert f"note: {words}\n" == programs.err
+    assert [None] * 3 == [row["regret_ratio"] for row in json.loads(programs.out)]
 
 
 @pytest.mark.parametrize(

@@ -91,13 +91,15 @@ def command(trace: Path, policies: str, least: int, most: int, **options: Any) -
     for name in names:
         known.check(name, most)
     document = _simulate(trace, names, {"least": least, "most": most, **options})
+    from lightmeter.simulate import page
+
     written = []
     if options["out"]:
-        from lightmeter.simulate import page
-
         written = page.write(document, options["out"])
     if options["as_json"]:
         click.echo(json.dumps(document["policies"], indent=2))
+        if (words := page.too_short(document)) is not None:
+            click.echo(f"note: {words}", err=True)
     else:
         click.echo("\n".join([*_words(document), *(f"written: {path}" for path in written)]))
 
@@ -202,7 +204,7 @@ SWEPT = {key: COLUMNS[key] for key in ("policy", "gpu_hours", "violation_ratio",
 
 def _table(rows: list[dict[str, Any]], columns: dict[str, str]) -> str:
     heads = [f"{name:{_aligned(shape)}}" for name, shape in columns.items()]
-    body = [[_cell(row[name], shape) for name, shape in columns.items()] for row in rows]
+    body = [[_cell(name, row[name], shape) for name, shape in columns.items()] for row in rows]
     return "\n".join(" ".join(cells).rstrip() for cells in [heads, *body])
 
 
@@ -211,5 +213,7 @@ def _aligned(shape: str) -> str:
     return shape.partition(":")[2].partition(",")[0].partition(".")[0].rstrip("}")
 
 
-def _cell(value: Any, shape: str) -> str:
-    return f"{'never':{_aligned(shape)}}" if value is None else shape.format(value)
+def _cell(name: str, value: Any, shape: str) -> str:
+    if value is not None:
+        return shape.format(value)
+    return f"{'-' if name == 'regret_ratio' else 'never':{_aligned(shape)}}"

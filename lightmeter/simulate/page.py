@@ -12,7 +12,8 @@ import jinja2
 from lightmeter.errors import ScaleError, explain
 from lightmeter.scaling.policies import ORACLE
 from lightmeter.simulate import charts
-from lightmeter.simulate.study import CLOSE, SHORT
+from lightmeter.simulate.curves import FEWEST_DAYS
+from lightmeter.simulate.study import CLOSE, LEAST_SECONDS, SHORT
 from lightmeter.units import show_duration
 
 
@@ -69,17 +70,34 @@ def render(name: str, document: dict[str, Any]) -> str:
 
 def said(document: dict[str, Any]) -> list[str]:
     """Say what came out of it, in a sentence or two."""
+    if (short := too_short(document)) is not None:
+        return [short]
     first = document["policies"][0]
     found = first.get("difference")
     if first["policy"] == ORACLE or found is None:
         return []
     other = first["cost_gpu_hours"] - found["gpu_hours"]
-    share = abs(found["gpu_hours"]) / other if other else 0.0
     if found["verdict"] == CLOSE:
         return [f"{first['policy']} costs {first['cost_gpu_hours']:,.1f} GPU-hours, and {found['to']} {other:,.1f}: too close to call."]  # fmt: skip
-    way = "less" if found["gpu_hours"] < 0 else "more"
     doubt = " Too few days to say how sure that is." if found["verdict"] == SHORT else ""
-    return [f"{first['policy']} costs {first['cost_gpu_hours']:,.1f} GPU-hours, {share:.0%} {way} than {found['to']}.{doubt}"]  # fmt: skip
+    return [f"{first['policy']} costs {first['cost_gpu_hours']:,.1f} GPU-hours, {_than(found['gpu_hours'], other)} {found['to']}.{doubt}"]  # fmt: skip
+
+
+def too_short(document: dict[str, Any]) -> str | None:
+    """Say that the history is too short to compare policies on, and what it takes, or nothing."""
+    covered = max(document["last"] - document["first"], 0.0)
+    if covered >= LEAST_SECONDS:
+        return None
+    return f"The history covers {show_duration(covered)}, too short to compare policies: that takes {show_duration(LEAST_SECONDS)} at least, and {FEWEST_DAYS} days to say how sure a difference is."  # fmt: skip
+
+
+def _than(amount: float, other: float) -> str:
+    """Say how much more than ``other`` the cost is, in whichever of share and times is readable."""
+    if amount <= 0:
+        return f"{-amount / other:.0%} less than" if other else "as much as"
+    if amount < 9 * other:
+        return f"{amount / other:.0%} more than"
+    return f"{amount / other + 1:,.0f} times as much as" if other else f"{amount:,.1f} more than"
 
 
 def against(row: dict[str, Any]) -> str:

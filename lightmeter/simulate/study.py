@@ -21,6 +21,8 @@ from lightmeter.simulate.view import World
 POINTS = 480
 """Of a curve over time."""
 CLOSE, CHEAPER, DEARER, SHORT = "too close", "cheaper", "dearer", "too few days"
+LEAST_SECONDS = 3600.0
+"""Scored history below which policies are not compared: some look back half an hour before they change anything."""
 SETTINGS = "wait", "price", "violation_target", "turn_price", "hold_least", "least", "most"
 Tell = Callable[[str, float], None]
 
@@ -42,7 +44,10 @@ class Study:
 
 
 def run(study: Study, tell: Tell) -> dict[str, Any]:
-    """Simulate all of it; ``tell`` hears what is done and which share of it."""
+    """Simulate all of it; ``tell`` hears what is done and which share of it.
+
+    A history under `LEAST_SECONDS` gives no regret and no differences.
+    """
     chosen = _chosen(study, tell) if study.split else {}
     played = {name: _play(study, study.world, chosen, (name, tell)) for name in study.names}
     reference = score(
@@ -51,11 +56,15 @@ def run(study: Study, tell: Tell) -> dict[str, Any]:
         study.world,
         begin=study.begin,
     )
+    covered = float(study.demand.arrivals[-1]) - study.begin
     rows = [_row(study, name, one, reference) for name, one in played.items()]
     for row in rows:
         if row["policy"] in chosen:
             row["chosen"] = chosen[row["policy"]].words
-    _compare(study, rows, played)
+    if covered >= LEAST_SECONDS:
+        _compare(study, rows, played)
+    else:
+        rows = [{**row, "regret_ratio": None} for row in rows]
     return {
         "requests": int((study.demand.arrivals >= study.begin).sum()),
         "first": study.demand.start + study.begin,

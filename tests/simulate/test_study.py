@@ -123,6 +123,18 @@ def test_said(document: dict[str, Any]) -> None:
     assert [] == page.said({**document, "policies": document["policies"][2:]})
 
 
+@pytest.mark.parametrize(
+    ("ours", "words"),
+    [(3.0, "25% less than"), (6.0, "50% more than"), (80.0, "20 times as much as")],
+)
+def test_ratio(document: dict[str, Any], ours: float, words: str) -> None:
+    """A cost is a share more or less than another's, or so many times as much, never 1900% more."""
+    row = {**document["policies"][0], "cost_gpu_hours": ours}
+    row["difference"] = {**row["difference"], "verdict": "dearer", "gpu_hours": ours - 4.0}
+
+    assert words in page.said({**document, "policies": [row]})[0]
+
+
 def test_one_policy(tmp_path: Path) -> None:
     """A single policy on a single request makes a page as well."""
     demand = Demand(np.array([5.0]), np.array([2.0]), np.array([1]), start=1.7e9)
