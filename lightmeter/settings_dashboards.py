@@ -20,6 +20,10 @@ class Dashboards(Secured):
         pattern=r"^(https?://.*)?$",
     )
     bearer_file: Path | None = Field(None, description="File with the token for that Prometheus.")
+    ca_file: Path | None = Field(
+        None,
+        description="Authority (PEM) that is believed beside the public ones, where Prometheus or the scaler has a certificate of its own house.",
+    )
     scrape_interval: Seconds = Field(
         15.0,
         description="How often that Prometheus scrapes; rates are taken over four scrapes at least.",

@@ -69,6 +69,22 @@ def test_listener(name: str, tmp_path: Path) -> None:
                 httpx.get(address.replace("https", "http") + path, trust_env=False, timeout=5)
 
 
+def test_own_authority(tmp_path: Path) -> None:
+    """The live page reads a Prometheus whose certificate is of one's own house."""
+    Authority(tmp_path, "other")
+    authority = Authority(tmp_path)
+    authority.issue("us")
+    with listening(tmp_path, COMMANDS["localprom"]) as (store,):
+        eventually(f"{store}/-/ready", authority)
+        codes = []
+        for name in ("ca.crt", "other.crt"):
+            command = ["dashboards", "serve", "--prometheus", store, "--ca-file", name]
+            with listening(tmp_path, command) as (page,):
+                codes.append(eventually(f"{page}/api/v1/query?query=1", authority).status_code)
+
+    assert [200, 502] == codes
+
+
 def eventually(url: str, authority: Authority) -> httpx.Response:
     """Ask until somebody answers: an address is announced a moment before."""
     for _ in range(200):

@@ -17,6 +17,7 @@ from lightmeter.listening import LOOPBACK, listen
 from lightmeter.scaling.decision import check_schema
 from lightmeter.section import targets
 from lightmeter.settings_dashboards import Dashboards
+from lightmeter.trust import believe
 from lightmeter.units import url, without_password
 
 
@@ -27,7 +28,7 @@ def serve(settings: Dashboards, tell: Callable[[str], None], *, runbook: str = "
     """Show the boards until SIGINT or SIGTERM; ``runbook`` is Markdown.
 
     Raises:
-        SettingError: there is no Prometheus to show, or the token's file cannot be used.
+        SettingError: there is no Prometheus to show, or the file of the token or of authorities cannot be used.
         PortError: the address is taken.
     """
     if not settings.prometheus:
@@ -39,7 +40,8 @@ def serve(settings: Dashboards, tell: Callable[[str], None], *, runbook: str = "
 
 
 async def _serve(settings: Dashboards, bearer: str, sock: socket.socket, *, secured: tls.Files | None, runbook: str, tell: Callable[[str], None]) -> None:  # fmt: skip
-    async with httpx.AsyncClient(trust_env=False) as client:
+    trust = believe(httpx.create_ssl_context(trust_env=False), settings.ca_file, "dashboards.ca_file")  # fmt: skip
+    async with httpx.AsyncClient(trust_env=False, verify=trust) as client:
         beside = Beside(
             runbook=runbook,
             decisions=decisions_of(client, settings.scaler) if settings.scaler else None,

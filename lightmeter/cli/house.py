@@ -172,6 +172,7 @@ def _page(ctx: click.Context, up: Up, scale: Scale, localprom: Localprom) -> Das
         "places": settled.places or localprom.places,
         "report": localprom.data / "report",
         "bearer_file": settled.bearer_file or scale.bearer_file,
+        "ca_file": settled.ca_file or scale.ca_file,
     }
     _plain("dashboards", settled)
     return settled.model_copy(update=wired)
