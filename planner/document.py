@@ -167,7 +167,7 @@ def _number(amount: Decimal) -> float:
 def _option(option: Option, demand: Demand, draws: Draws, terms: Terms) -> dict[str, Any]:
     month = option.monthly_hours(draws, terms)
     hours, low, high = month.value, max(0.0, month.low), month.high
-    images_a_month = max(demand.images.sum(), 1.0) / demand.span_seconds * terms.month_hours * 3600
+    images_a_month = float(demand.images.sum()) / demand.span_seconds * terms.month_hours * 3600
     provisioned = option.held_hours * 3600
     return {
         "kind": option.kind.value,
@@ -178,7 +178,9 @@ def _option(option: Option, demand: Demand, draws: Draws, terms: Terms) -> dict[
         "placement": [_placement(place, terms) for place in option.placement],
         "monthly_cost": _number(cost(hours, terms.price)),
         "monthly_cost_ci": [_number(cost(low, terms.price)), _number(cost(high, terms.price))],
-        "cost_per_1000_images": _number(cost(hours / float(images_a_month) * 1000, terms.price)),
+        "cost_per_1000_images": _number(cost(hours / images_a_month * 1000, terms.price))
+        if images_a_month
+        else None,
         **{
             f"wait_{name}_seconds": _quantile(option, q)
             for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))

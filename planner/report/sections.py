@@ -52,7 +52,9 @@ def _option(option: Document, say: Language) -> tuple[str, ...]:
         f"{option['gpus']:,}",
         money(option["monthly_cost"]),
         say("fixed") if low == high else f"{money(low)} \u2013 {money(high)}",
-        money(option["cost_per_1000_images"]),
+        "\u2013"
+        if option["cost_per_1000_images"] is None
+        else money(option["cost_per_1000_images"]),
         say.duration(option["wait_p50_seconds"]),
         say.duration(option["wait_p95_seconds"]),
         say.duration(option["wait_p99_seconds"]),

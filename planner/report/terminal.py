@@ -63,7 +63,9 @@ def _row(option: dict[str, Any]) -> tuple[str, ...]:
         str(option["gpus"]),
         f"{option['monthly_cost']:,.2f}",
         f"{low:,.0f} - {high:,.0f}" if high > low else "fixed",
-        f"{option['cost_per_1000_images']:,.2f}",
+        "\u2013"
+        if option["cost_per_1000_images"] is None
+        else f"{option['cost_per_1000_images']:,.2f}",
         show_duration(option["wait_p50_seconds"]),
         show_duration(option["wait_p95_seconds"]),
         show_ratio(option["slo_attainment"]),

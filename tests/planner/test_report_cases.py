@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from lightmeter.rows import UsageRow
 from planner import report
+from planner.report import terminal
 from planner.report.language import CODES, Language, phrases, table
 from support import plans
 from support.reading import Outline
@@ -188,3 +190,14 @@ def test_previous_and_spent(documents: dict[str, dict[str, Any]], tmp_path: Path
         f"{-saving['realised_ratio'] * 100:.1f} % more than dedicated GPUs (GPUs seen" in page.text
     )
     assert f"Spent: USD {saving['spent']:,.2f}" in page.text
+
+
+def test_no_image(tmp_path: Path) -> None:
+    """Where no image was delivered none has a price; the page, the tables and the terminal say so."""
+    usage = [replace(one, outcome="error") for one in every(3600.0, 100)]
+    document = plans.document(usage, sweep_points=0)
+    page, _ = pages(document, tmp_path, "en")
+
+    assert {None} == {option["cost_per_1000_images"] for option in document["options"]}
+    assert "\u2013" in page.text
+    assert " \u2013 " in terminal.text(document)
