@@ -15,7 +15,7 @@ from support.cli import clean_environment
 from support.promapi import Api
 
 
-KNOBS = ("--interval", "1", "--min", "1", "--max", "4", "--wait", "1", "--cold-start", "5", "--hold-least", "1", "--violation-price", "0", "--turn-price", "0")  # fmt: skip
+KNOBS = ("--interval", "1", "--min", "1", "--max", "4", "--wait", "1", "--cold-start", "5", "--hold-least", "1", "--violation-price", "60", "--turn-price", "0")  # fmt: skip
 
 
 class Copy:
