@@ -151,6 +151,11 @@ def explain(error: OSError) -> str:
     return _BY_ERRNO.get(error.errno or 0, f"failed: {error.strerror or error}")
 
 
+def printable(text: str) -> str:
+    """Write what would move a terminal, or end a line, as `repr` does."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the closest known word, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

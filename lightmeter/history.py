@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lightmeter import aggregate, journal, late, parquet, rows
+from lightmeter import aggregate, footers, journal, late, parquet, rows
 from lightmeter.errors import HistoryError
 from lightmeter.tables import rated, stars_of, table_of, validated
 
@@ -202,11 +202,14 @@ class History:
         """
         stars = stars_of(self._stars())
         unsealed, files = self._parts()
-        plain = [path for path in files if parquet.is_plain(path)]
-        odd = [parquet.read(path) for path in files if path not in set(plain)]
         bounds = {name: int(at.timestamp() * 1_000_000) for name, at in (("since", since), ("until", until)) if at}  # fmt: skip
+        typed = [path for path in files if parquet.has_types(path)]
         try:
-            found = aggregate.cells(aggregate.Source(plain, [*unsealed, *odd], stars, **bounds))
+            plain = footers.plain(typed)
+            odd = [parquet.read(path) for path in files if path not in plain]
+            found = aggregate.cells(
+                aggregate.Source(sorted(plain), [*unsealed, *odd], stars, **bounds)
+            )
         except HistoryError:
             self._read_all()
             raise

@@ -17,11 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lightmeter.errors import HistoryError, explain
+from lightmeter import within
+from lightmeter.errors import HistoryError, explain, printable
 
 
 SUFFIX = ".jsonl"
 _MENDED = "'lightmeter history repair' keeps its other lines, or move the file aside to go on"
+MOST_BYTES = 4 * 2**30
+"""Of a file, which is ten million rows; one with holes says any size."""
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -85,9 +88,13 @@ def read(path: Path, what: str) -> Lines:
     """Read a file's whole lines; ``what`` says in an error what each should be.
 
     Raises:
-        HistoryError: the file is unreadable, or a line before the last is no JSON object.
+        HistoryError: the file is unreadable or too large, or a line before the last is no JSON object.
     """
+    within.check(path, "file")
     try:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise HistoryError(f"file {str(path)!r} has {size >> 30} GiB, more than {MOST_BYTES >> 30}; move it aside")  # fmt: skip
         found = path.read_bytes().split(b"\n")
     except OSError as error:
         raise HistoryError(f"file {str(path)!r} {explain(error)}") from error
@@ -101,7 +108,7 @@ def parse(line: bytes, path: Path, number: int, what: str) -> dict[str, Any]:
     Raises:
         HistoryError: it is no JSON object.
     """
-    where = f"{path.name} line {number}"
+    where = f"{printable(path.name)} line {number}"
     try:
         values = json.loads(line.decode("utf-8-sig"))  # of bytes it would guess the encoding
     except (ValueError, RecursionError) as error:
@@ -122,10 +129,11 @@ def is_live(path: Path) -> bool:
     One that cannot be opened is not live: whoever reads it next says what is wrong with it.
     """
     try:
+        within.check(path, "file")
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # two who look do not see each other
     except (BlockingIOError, FileNotFoundError):
         return True
-    except OSError:
+    except (OSError, HistoryError):
         return False
     return False

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lightmeter import journal
+from lightmeter import journal, within
+from lightmeter.errors import HistoryError
 
 
 def holds(folder: Path, request_id: str, *, seconds: float) -> bool | None:
@@ -35,18 +36,20 @@ def _search(folder: Path, request_id: str) -> Iterator[bool]:
     # listed after the journals are read: a row that is sealed meanwhile is found here
     for path in sorted(folder.glob("date=*/*.parquet"), reverse=True):
         try:
+            within.check(path, "history file")
             with pq.ParquetFile(path) as file:
                 for group in range(file.num_row_groups):
                     ids = file.read_row_group(group, columns=["request_id"])["request_id"]
                     yield bool(pc.any(pc.equal(ids, request_id)).as_py())
-        except (OSError, pa.ArrowException, KeyError):
+        except (OSError, pa.ArrowException, KeyError, HistoryError):
             continue
 
 
 def _in_journal(path: Path, request_id: str) -> bool:
     try:
+        within.check(path, "file")
         whole = path.read_bytes().split(b"\n")[:-1]
-    except OSError:
+    except (OSError, HistoryError):
         return False  # sealed between listing and reading
     wanted = request_id.encode()
     return any(_id(line) == request_id for line in whole if wanted in line)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lightmeter import rows
-from lightmeter.errors import HistoryError, explain
+from lightmeter import rows, within
+from lightmeter.errors import HistoryError, explain, printable
 from lightmeter.tables import SCHEMA, fitted, validated
 
 
 VERSION = 2
 """1: columns could be missing; 2: the version is in the file, and each page has a checksum."""
 VERSION_KEY = b"lightmeter.history.schema"
+MOST_ROWS = 20_000_000
+"""Of a file, which takes 4 GB when it is read; a row may take no room in it at all."""
 ROW_GROUP = 100_000
 """Rows that are lost together where a file is damaged."""
 
@@ -67,45 +68,15 @@ def read(path: Path, *, checksums: bool = False) -> pa.Table:
     return validated(fitted(look(path, whole, checksums=checksums), where), where)
 
 
-def is_plain(path: Path) -> bool:
-    """Tell from a file's footer whether `read` would take it as it is: types, measures, times.
-
-    The words of closed vocabularies are not in a footer.
+def has_types(path: Path) -> bool:
+    """Tell whether a file's columns are of the types of `SCHEMA`, so that nothing must be cast.
 
     Raises:
         HistoryError: it is unreadable, of a later version, or has wrong columns.
     """
-
-    def footer(file: pq.ParquetFile) -> tuple[pa.Schema, pq.FileMetaData]:
-        return file.schema_arrow, file.metadata
-
-    schema, metadata = look(path, footer)
-    rows.check_columns(schema.names, name_of(path))
-    if any(field.type != SCHEMA.field(field.name).type for field in schema):
-        return False
-    groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
-    return all(
-        _in_bounds(name, group.column(index).statistics)
-        for group in groups
-        for index, name in enumerate(schema.names)
-        if name in _BOUNDS or name in rows.REQUIRED
-    )
-
-
-_BOUNDS: dict[str, tuple[Any, Any]] = {
-    **{name: (0, rows.INTEGERS.get(name, sys.float_info.max)) for name in rows.MEASURES},
-    "arrived_at": rows.ERA,
-}
-
-
-def _in_bounds(name: str, found: pq.Statistics | None) -> bool:
-    """Tell whether a part's least and greatest value are possible; False where it does not say."""
-    if found is None or (name in rows.REQUIRED and found.null_count != 0):
-        return False
-    if name not in _BOUNDS or not found.num_values:
-        return True
-    least, most = _BOUNDS[name]
-    return bool(found.has_min_max and least <= found.min and found.max <= most)
+    schema, names = look(path, lambda file: (file.schema_arrow, file.schema_arrow.names))
+    rows.check_columns(names, name_of(path))
+    return all(field.type == SCHEMA.field(field.name).type for field in schema)
 
 
 def look(
@@ -118,14 +89,17 @@ def look(
     """Open a file and return what ``at`` finds in it.
 
     Raises:
-        HistoryError: it is unreadable or of a later version.
+        HistoryError: it is unreadable, too long, or of a later version.
     """
+    within.check(path, "history file")
     try:
         with pq.ParquetFile(path, page_checksum_verification=checksums) as file:
+            if file.metadata.num_rows > MOST_ROWS:
+                raise HistoryError(f"history file {str(path)!r} says that it has {file.metadata.num_rows} rows, more than {MOST_ROWS}; move it aside, or write it in parts")  # fmt: skip
             if not any_version:
                 check_version(file.schema_arrow.metadata, name_of(path))
             return at(file)
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:  # a name that is no text, too
         known = isinstance(error, OSError) and error.errno
         reason = explain(error) if known else "is damaged or no Parquet file"
         raise HistoryError(
@@ -135,7 +109,7 @@ def look(
 
 def name_of(path: Path) -> str:
     """Name a file by its day and its own name."""
-    return f"{path.parent.name}/{path.name}"
+    return printable(f"{path.parent.name}/{path.name}")
 
 
 def version_of(metadata: Mapping[bytes, bytes] | None) -> str:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lightmeter import aggregate, history, journal, late, lines, parquet, rows
+from lightmeter import aggregate, history, journal, late, lines, parquet, rows, within
 from lightmeter.errors import HistoryError, explain
 from lightmeter.tables import SCHEMA, fitted, table_of
 from lightmeter.verify import REPAIRABLE, Fault, Finding, Report, Tell, days_of, duplicates, verify
@@ -61,6 +61,9 @@ def _is_first(finding: Finding) -> bool:
 
 def _mend(finding: Finding, folder: Path, aside: Path) -> Mended:
     path = finding.path
+    within.check(
+        path, "history file"
+    )  # what is no file of this folder is neither copied nor removed
     copy = _set_aside(path, folder, aside)
     if finding.fault == Fault.PARTIAL:
         path.unlink(missing_ok=True)
@@ -118,7 +121,7 @@ def salvaged(path: Path) -> pa.Table:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             groups = [_group(file, index) for index in range(file.num_row_groups)]
-    except (OSError, pa.ArrowInvalid):
+    except (OSError, ValueError, pa.ArrowException):
         groups = []
     parts = [_valid(group, path) for group in groups if group is not None]
     return pa.concat_tables([SCHEMA.empty_table(), *parts])
@@ -131,7 +134,7 @@ def _group(file: pq.ParquetFile, index: int) -> pa.Table | None:
             continue
         try:
             columns[name] = file.read_row_group(index, columns=[name])[name]
-        except (OSError, pa.ArrowInvalid):
+        except (OSError, ValueError, pa.ArrowException):
             if name in rows.REQUIRED:
                 return None
     return pa.table(columns) if set(rows.REQUIRED) <= columns.keys() else None

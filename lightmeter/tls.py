@@ -86,8 +86,10 @@ class Files:
     def _context(self) -> ssl.SSLContext:
         self.read()
         made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        try:
-            made.load_cert_chain(self.certificate, self.key)
+        made.minimum_version = ssl.TLSVersion.TLSv1_2  # a system's openssl.cnf may allow less
+        made.options |= ssl.OP_NO_RENEGOTIATION
+        try:  # a key with a passphrase would ask the terminal for it
+            made.load_cert_chain(self.certificate, self.key, password=lambda: "")
         except ssl.SSLError as error:
             raise SettingError(f"TLS files {str(self.certificate)!r} and {str(self.key)!r} are no certificate and its key: {error.reason or error}") from error  # fmt: skip
         if self.authority:

@@ -214,7 +214,7 @@ def _of_late(path: Path) -> list[Finding]:
 
 def _of_leftovers(folder: Path) -> Iterator[Finding]:
     for path in sorted(folder.glob("date=*/.*.parquet.*")):
-        if time.time() - path.stat().st_mtime > PARTIAL_SECONDS:
+        if time.time() - path.lstat().st_mtime > PARTIAL_SECONDS:
             yield Finding(path, Fault.PARTIAL, f"{parquet.name_of(path)}: a crash left it behind while it was written")  # fmt: skip
 
 

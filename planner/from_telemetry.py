@@ -70,7 +70,11 @@ def _shown(source: str) -> str:
 
 def _from_file(path: Path) -> tuple[list[pd.DataFrame], list[str]]:
     if path.is_dir():
-        files = [file for file in sorted(path.iterdir()) if file.name.startswith("pod_gpu_")]
+        files = [
+            file
+            for file in sorted(path.iterdir())
+            if file.name.startswith("pod_gpu_") and file.is_file()
+        ]
         if not files:
             raise HistoryError(f"telemetry folder {str(path)!r} holds no pod_gpu_* file; name the files themselves")  # fmt: skip
         read = [_from_file(file) for file in files]

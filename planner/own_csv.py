@@ -46,11 +46,15 @@ def read(
 
 
 def _raw(text: bytes, source: Path) -> pd.DataFrame:
-    head = text.split(b"\n", 1)[0].decode("utf-8-sig", "replace")
+    head = text[: text.find(b"\n", 0, packed.HEAD_BYTES) + 1 or packed.HEAD_BYTES].decode(
+        "utf-8-sig", "replace"
+    )
+    separator = max(_SEPARATORS, key=head.count)
+    packed.check_shape(text, source, separator.encode())
     try:
         raw = pd.read_csv(
             io.BytesIO(text),
-            sep=max(_SEPARATORS, key=head.count),
+            sep=separator,
             dtype=str,
             keep_default_na=False,
             na_values=[""],

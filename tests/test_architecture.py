@@ -25,6 +25,7 @@ BASE = (
     "secret",
     "catalog",
     "rows",
+    "within",
     "lines",
     "journal",
     "late",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lightmeter import lookup, parquet
 from lightmeter.errors import HistoryError
-from lightmeter.history import History, write
+from lightmeter.history import History, seal_orphans, write
 from lightmeter.journal import FOLDER
+from lightmeter.repair import repair
 from lightmeter.tables import SCHEMA, table_of
+from lightmeter.verify import Fault, verify
 from support.rows import row
 
 
 AT = pa.array([datetime(2026, 10, 1, tzinfo=UTC)], pa.timestamp("us", tz="UTC"))
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
 GOOD: dict[str, Any] = {
     "request_id": ["r"],
     "arrived_at": AT,
@@ -27,9 +33,9 @@ GOOD: dict[str, Any] = {
 }
 
 
-def refusal(folder: Path, table: pa.Table) -> str:
+def refusal(folder: Path, table: pa.Table, name: str = "odd.parquet") -> str:
     """Read a folder with this table in it, and return what is said of it."""
-    path = folder / "date=2026-10-01" / "odd.parquet"
+    path = folder / "date=2026-10-01" / name
     path.parent.mkdir()
     pq.write_table(table, path)
     with pytest.raises(HistoryError) as error:
@@ -114,3 +120,83 @@ def test_types() -> None:
         "gpu_uuid": "string", "gpu_name": "string", "peak_vram_bytes": "int64",
         "energy_joules": "double", "anomaly": "string", "feedback": "int8",
     } == {field.name: str(field.type) for field in SCHEMA}  # fmt: skip
+
+
+@pytest.mark.parametrize("part", ["_journal/a.jsonl", "_late/a.jsonl", "date=2026-10-01/a.parquet"])
+@pytest.mark.parametrize(("kind", "said"), [("pipe", "is no regular file"), ("link", "leads out of its folder, to"), ("circle", "leads to itself"), ("day", "leads out of its folder, to")])  # fmt: skip
+def test_no_file(tmp_path: Path, part: str, kind: str, said: str) -> None:
+    """A pipe is not waited for and a link not followed out of the folder: each is named, and left."""
+    history, path = tmp_path / "h", tmp_path / "h" / part
+    if kind == "circle" and path.suffix != ".parquet":
+        return  # a journal that leads nowhere is one that was sealed meanwhile
+    write(table_of([row(0.0)]), tmp_path / "theirs", "a")
+    write(table_of([row(86_400.0)]), history, "good")
+    secret = tmp_path / "theirs" / "date=2026-10-01" / "a.parquet"
+    if kind == "day":
+        (secret.parent / path.name).touch()
+        path.parent.symlink_to(secret.parent)
+    else:
+        path.parent.mkdir()
+        {"pipe": lambda: os.mkfifo(path), "link": lambda: path.symlink_to(secret), "circle": lambda: path.symlink_to(path)}[kind]()  # fmt: skip
+
+    with pytest.raises(HistoryError, match=said):
+        History(history).summary()
+    with pytest.raises(HistoryError, match=said):
+        History(history).frame(["feedback"])
+    assert [Fault.DAMAGED] == [one.fault for one in verify(history, NOW, lambda *_: None).findings]
+    with pytest.raises(HistoryError, match=said):
+        repair(history, NOW, lambda *_: None)
+    assert 0 == seal_orphans(history)
+    assert lookup.holds(history, "not there", seconds=5.0) is False
+    assert secret.exists()
+
+
+def test_linked_folder(tmp_path: Path) -> None:
+    """The folder itself may be a link: it is the one that was named."""
+    write(table_of([row(0.0)]), tmp_path / "h", "a")
+    (tmp_path / "link").symlink_to(tmp_path / "h")
+
+    assert 1 == History(tmp_path / "link").summary()["rows"]
+
+
+def test_bits(tmp_path: Path) -> None:
+    """Bytes of a file's footer that are wrong refuse it by its name; none ends the process."""
+    write(table_of([row(float(second)) for second in range(50)]), tmp_path, "a")
+    path = next(tmp_path.glob("date=*/a.parquet"))
+    whole, chance = path.read_bytes(), random.Random(7)
+    refused = 0
+    for _ in range(24):
+        bits = bytearray(whole)
+        bits[chance.randrange(len(bits) - 4000, len(bits))] ^= 1 << chance.randrange(8)
+        path.write_bytes(bits)
+        for ask in (
+            lambda: History(tmp_path).summary(),
+            lambda: History(tmp_path).frame(["width"]),
+        ):
+            try:
+                ask()
+            except HistoryError as error:
+                refused += path.name in str(error)
+
+    assert 15 < refused
+
+
+def test_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that says more rows than memory holds, or a journal of a terabyte of holes, is not read."""
+    write(table_of([row(0.0), row(1.0)]), tmp_path / "h", "a")
+    monkeypatch.setattr(parquet, "MOST_ROWS", 1)
+    with pytest.raises(HistoryError, match="says that it has 2 rows, more than 1"):
+        History(tmp_path / "h").summary()
+
+    (tmp_path / "j" / FOLDER).mkdir(parents=True)
+    with (tmp_path / "j" / FOLDER / "a.jsonl").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(HistoryError, match="has 1024 GiB, more than 4"):
+        History(tmp_path / "j").summary()
+
+
+def test_file_name(tmp_path: Path) -> None:
+    """The name of a file neither ends the line in which it is told nor colours a terminal."""
+    said = refusal(tmp_path, pa.table(GOOD | {"feedback": [6]}), "odd\n\x1b[31m.parquet")
+
+    assert "odd\\n\\x1b[31m.parquet" in said

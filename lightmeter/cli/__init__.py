@@ -11,7 +11,7 @@ from typing import NoReturn, get_args
 import click
 
 from lightmeter import logs
-from lightmeter.errors import LightmeterError, SettingError, nearest
+from lightmeter.errors import LightmeterError, SettingError, nearest, printable
 
 
 COMMANDS: dict[str, str] = {
@@ -166,5 +166,5 @@ def _not_whole(error: ImportError) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    click.echo(f"lightmeter: {' '.join(message.split())}", err=True)
+    click.echo(f"lightmeter: {printable(' '.join(message.split()))}", err=True)
     sys.exit(code)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import pytest
 from lightmeter import cli
 from lightmeter.errors import HistoryError
 from lightmeter.history import History
-from planner import importers
+from planner import importers, packed
 
 
 JOBS = """\
@@ -308,3 +310,35 @@ def test_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert not plain.getvalue()
     assert "writing" in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gzip.compress(bytes(packed.GROWTH_FROM + 1)), "unpacks to more than 250 times its size, which no log does"),
+        (b"a" * (packed.HEAD_BYTES + 1), "its first line is longer than 1 MiB"),
+        (b"arrived_at" + b",x" * packed.MOST_COLUMNS + b"\n", "has 10001 columns, more than 10000"),
+        (b"arrived_at" + b",x" * 9_000 + b"\n" + b"1\n" * 20_000, "rows that are too short for them"),
+        (b"[" + b",".join(b'{"a%d":1}' % n for n in range(5_000)) + b"]", "has 5000 names of columns, and few of them in each object"),
+    ],
+    ids=["zeros", "line", "columns", "short", "names"],
+)  # fmt: skip
+def test_bomb(tmp_path: Path, content: bytes, said: str) -> None:
+    """A small file whose table would fill the memory is refused in one line, before there is one."""
+    (tmp_path / "x").write_bytes(content)
+
+    for format_ in ("gentd26", "csv"):
+        if format_ == "csv" and content[:1] == b"[":
+            continue
+        with pytest.raises(HistoryError, match=said):
+            importers.read(format_, tmp_path / "x")
+
+
+def test_device(tmp_path: Path) -> None:
+    """What has no end is refused instead of read; a pipe that is named is read like a file."""
+    with pytest.raises(HistoryError, match="'/dev/zero' is a device, not a file"):
+        importers.read("csv", Path("/dev/zero"))
+
+    os.mkfifo(tmp_path / "x")
+    with subprocess.Popen(["/bin/sh", "-c", f"printf 'arrived_at\n1790000000\n' > {tmp_path}/x"]):
+        assert 1 == importers.read("csv", tmp_path / "x").table.num_rows
