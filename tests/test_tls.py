@@ -15,8 +15,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from lightmeter.errors import SettingError
+from lightmeter.tls import Files
 from support.certs import Authority
 from support.cli import clean_environment, lightmeter
+from support.debian import need
 
 
 COMMANDS = {
@@ -102,6 +105,29 @@ def test_silent_scraper(tmp_path: Path) -> None:
         eventually(f"{said[1]}/metrics", authority)
         with socket.create_connection(("127.0.0.1", int(said[1].rpartition(":")[2]))):
             assert 200 == eventually(f"{said[1]}/metrics", authority).status_code
+
+
+def test_old_versions(tmp_path: Path) -> None:
+    """A client that speaks no more than TLS 1.1 gets no handshake; one of TLS 1.2 does."""
+    authority = Authority(tmp_path)
+    authority.issue("us")
+    with listening(tmp_path, COMMANDS["gateway"]) as said:
+        eventually(f"{said[1]}/metrics", authority)
+        for address in said:
+            for version, code in (("-tls1", 1), ("-tls1_1", 1), ("-tls1_2", 0)):
+                command = [need("openssl", "openssl"), "s_client", "-connect", address.partition("//")[2], version, "-cipher", "ALL:@SECLEVEL=0"]  # fmt: skip
+                ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60)  # fmt: skip
+                assert code == ran.returncode, (address, version)
+
+
+def test_passphrase(tmp_path: Path) -> None:
+    """A key with a passphrase is refused in one line; nobody is asked for it on a terminal."""
+    authority = Authority(tmp_path)
+    authority.issue("us")
+    subprocess.run([need("openssl", "openssl"), "ec", "-in", "us.key", "-aes128", "-passout", "pass:secret", "-out", "locked.key"], cwd=tmp_path, check=True, capture_output=True)  # fmt: skip
+
+    with pytest.raises(SettingError, match="are no certificate and its key"):
+        Files(tmp_path / "us.crt", tmp_path / "locked.key")
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=list(COMMANDS))
