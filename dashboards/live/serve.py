@@ -52,12 +52,17 @@ async def _serve(settings: Dashboards, bearer: str, sock: socket.socket, *, secu
         )
         scheme = "https" if secured else "http"
         address, port = sock.getsockname()[:2]
-        app = visitors.guarded(create_app(Prometheus(client, settings.prometheus, bearer), beside), settings)  # fmt: skip
+        prometheus = Prometheus(client, settings.prometheus, bearer, tell)
+        app = visitors.guarded(create_app(prometheus, beside), settings)
         server = connections.Ending(connections.config(app, secured, timeout_graceful_shutdown=5))
         tell(f"live page   {url(address, port, scheme)}/  (of {without_password(settings.prometheus)})")  # fmt: skip
         if settings.host not in LOOPBACK:
             tell("whoever reaches this address can read all metrics; put a proxy that asks who they are in front")  # fmt: skip
-        await server.serve([sock])
+        looking = asyncio.create_task(prometheus.look())
+        try:
+            await server.serve([sock])
+        finally:
+            looking.cancel()
 
 
 def decisions_of(client: httpx.AsyncClient, scaler: str) -> Callable[[], Any]:

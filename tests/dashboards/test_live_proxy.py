@@ -177,6 +177,40 @@ def test_command(tmp_path: Path) -> None:
     assert 0 == process.returncode
 
 
+def test_away() -> None:
+    """A Prometheus that is away is told of once, with its address, why and what to do; so is its return."""
+    told: list[str] = []
+    here = [False, False, True, True]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return found(request) if here.pop(0) else refused(request)
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    asked = Prometheus(client, "http://u:secret@prometheus:9090", tell=told.append)
+    for _ in range(4):
+        asyncio.run(asked.look())
+    away, back = told
+
+    assert away.startswith("Prometheus at http://***@prometheus:9090 cannot be asked: ")
+    assert "start it, or give another address with --prometheus. The page goes on" in away
+    assert "Prometheus at http://***@prometheus:9090 answers again" == back
+
+
+def test_command_away(tmp_path: Path) -> None:
+    """The command says at its start that its Prometheus is away, and serves the page all the same."""
+    command = ["dashboards", "serve", "--port", "0", "--prometheus", "http://127.0.0.1:1"]
+    with subprocess.Popen([sys.executable, "-P", "-m", "lightmeter.cli", *command], cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=clean_environment()) as process:  # fmt: skip
+        assert process.stdout
+        address = process.stdout.readline().split()[2]
+        said = process.stdout.readline()
+        page = httpx.get(address, trust_env=False)
+        process.send_signal(signal.SIGTERM)
+
+    assert said.startswith("Prometheus at http://127.0.0.1:1 cannot be asked: ")
+    assert "<title>lightmeter</title>" in page.text
+    assert 0 == process.returncode
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
