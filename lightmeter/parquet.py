@@ -100,8 +100,9 @@ def look(
                 check_version(file.schema_arrow.metadata, name_of(path))
             return at(file)
     except (OSError, ValueError, pa.ArrowException) as error:  # a name that is no text, too
-        known = isinstance(error, OSError) and error.errno
-        reason = explain(error) if known else "is damaged or no Parquet file"
+        reason = "is damaged or no Parquet file"
+        if isinstance(error, OSError) and error.errno:
+            reason = explain(error)
         raise HistoryError(
             f"history file {str(path)!r} {reason}; 'lightmeter history repair' sets it aside and keeps what it still holds"
         ) from error
