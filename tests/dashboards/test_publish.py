@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -194,3 +196,36 @@ def test_nobody_there(tmp_path: Path) -> None:
     ran = lightmeter("dashboards", "publish", "--url", "http://127.0.0.1:9", cwd=tmp_path, GRAFANA_TOKEN="x")  # fmt: skip  # noqa: S106  (none)
 
     assert "Grafana at http://127.0.0.1:9 cannot be reached" in ran.refusal(3)
+
+
+@contextlib.contextmanager
+def site(to: str | None = None) -> Iterator[tuple[str, list[str | None]]]:
+    """A site that sends everybody elsewhere, or answers; its address, and the credentials it was shown."""
+    shown: list[str | None] = []
+
+    class Site(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            shown.append(self.headers.get("authorization"))
+            self.send_response(307 if to else 200)
+            self.send_header("location", f"{to}{self.path}")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        do_POST = do_GET  # noqa: N815  (the name that the library calls)
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    with HTTPServer(("127.0.0.1", 0), Site) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", shown
+        server.shutdown()
+
+
+def test_redirected(tmp_path: Path) -> None:
+    """A Grafana that sends us elsewhere does not get our token shown there."""
+    with site() as (other, shown), site(other) as (url, first):
+        lightmeter("dashboards", "publish", "--url", url, cwd=tmp_path, GRAFANA_TOKEN="glsa_mine")  # noqa: S106  (made up)
+
+    assert "Bearer glsa_mine" in first
+    assert not [words for words in shown if words]
