@@ -45,15 +45,13 @@ def serve(settings: Gateway, tell: Callable[[str], None]) -> None:
     ways = Ways.read(settings)
     scheme = "https" if ways.secured else "http"
     connections.allow_many()
-    registry = CollectorRegistry()
     with (
         listen(settings.host, settings.port, "--port") as sock,
         listen(settings.host, settings.metrics_port, "--metrics-port") as page,
-        serving(page, registry, ways.secured),
     ):
         tell(f"gateway  {url(settings.host, sock.getsockname()[1], scheme)}  ({counted(len(ways.upstreams), 'upstream')}; {'wakes from zero' if ways.scalers else 'wakes nobody'})")  # fmt: skip
         tell(f"metrics  {url(settings.host, page.getsockname()[1], scheme)}/metrics")
-        asyncio.run(_run(ways, Meters(registry, settings.service), sock))
+        asyncio.run(_run(ways, sock, page))
 
 
 @dataclass(frozen=True)
@@ -158,8 +156,9 @@ class Gate:
             await self.fleet.close()
 
 
-async def _run(ways: Ways, meters: Meters, sock: socket.socket) -> None:
-    gate = Gate.open(ways, meters)
+async def _run(ways: Ways, sock: socket.socket, page: socket.socket) -> None:
+    registry = CollectorRegistry()
+    gate = Gate.open(ways, Meters(registry, ways.settings.service))
     draining: list[asyncio.Task[None]] = []
 
     def stop() -> None:
@@ -169,7 +168,8 @@ async def _run(ways: Ways, meters: Meters, sock: socket.socket) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    await gate.serve(sock)
+    with serving(page, registry, ways.secured):  # not before the first scrape finds all of it
+        await gate.serve(sock)
 
 
 async def _drain(desk: Desk, server: uvicorn.Server, seconds: float) -> None:

@@ -103,10 +103,10 @@ def test_other_routes_stand(server: Server) -> None:
 
 def test_host(server: Server) -> None:
     """Without a setting the address begins with the host that the client used; no proxy is believed."""
-    headers = {"Host": "pictures.example:8080", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}  # fmt: skip
+    headers = {"Host": "pictures.internal:8080", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}  # fmt: skip
     answer = server.client.post("/v1/images/generations", json={"prompt": "x", "response_format": "url"}, headers=headers)  # fmt: skip
 
-    assert urls(answer)[0].startswith("http://pictures.example:8080/v1/images/img_")
+    assert urls(answer)[0].startswith("http://pictures.internal:8080/v1/images/img_")
 
 
 def test_behind_proxy(tmp_path: Path) -> None:
