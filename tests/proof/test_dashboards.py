@@ -99,6 +99,7 @@ def scaler(at: float) -> str:
     text = "".join(line(metric, 2, **of) for metric in (catalog.DESIRED_REPLICAS, catalog.READY_REPLICAS, catalog.STARTING_REPLICAS))  # fmt: skip
     text += line(catalog.DECISIONS, at // 3, **of, action="up", term="demand")
     text += line(catalog.SIGNAL_AGE, 2, **of, signal="queue")
+    text += line(catalog.TARGET_ASKS, at // 3, **of, ask="order", answer="busy")
     for bound in ("10.0", "+Inf"):
         text += line(catalog.COLD_START, at // 3, "_bucket", **of, le=bound)
     text += line(catalog.WEBHOOK_POSTS, at // 4, result="taken")
